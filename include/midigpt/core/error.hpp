@@ -1,0 +1,139 @@
+// core/error.hpp - data errors are values (`Result<T>`), program errors are exceptions (`ShapeError`).
+//   Everything that reads bytes we did not write returns Result<T>; the Error names the byte where reading stopped.
+//   Without exceptions (-fno-exceptions) value() and the exception classes are absent; ask with `if (!r)`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+
+#if defined(__cpp_exceptions)
+#include <stdexcept>
+#endif
+
+namespace midigpt {
+inline namespace v0 {
+
+enum class Errc : std::uint8_t {
+  truncated,    // input ends inside a field
+  bad_magic,    // not this kind of file
+  bad_value,    // a field is outside its range
+  too_large,    // a declared size exceeds the input or a limit in docs/limits.md
+  unsupported,  // a valid file, but a feature this library does not read
+  io,           // the operating system said no
+};
+
+[[nodiscard]] constexpr const char* errc_name(Errc code) noexcept {
+  switch (code) {
+    case Errc::truncated: return "truncated";
+    case Errc::bad_magic: return "bad magic";
+    case Errc::bad_value: return "bad value";
+    case Errc::too_large: return "too large";
+    case Errc::unsupported: return "unsupported";
+    case Errc::io: return "i/o";
+  }
+  return "unknown";
+}
+
+/// What went wrong and where. `offset` is a byte offset in the input (0 where an offset means nothing, as with Errc::io).
+struct Error {
+  Errc code{};
+  std::uint64_t offset = 0;
+  std::string what;
+
+  friend bool operator==(const Error&, const Error&) = default;
+};
+
+/// One line for people: "byte 1483: track 2: note-on without data byte (truncated)".
+[[nodiscard]] inline std::string describe(const Error& e) {
+  const std::string where = e.code == Errc::io ? std::string() : "byte " + std::to_string(e.offset) + ": ";
+  return where + e.what + " (" + errc_name(e.code) + ")";
+}
+
+#if defined(__cpp_exceptions)
+/// Thrown by Result::value() when there is none.
+class Failure : public std::runtime_error {
+ public:
+  explicit Failure(Error e) : std::runtime_error(describe(e)), error_(std::move(e)) {}
+  [[nodiscard]] const Error& error() const noexcept { return error_; }
+
+ private:
+  Error error_;
+};
+
+/// Wrong use by the program: shapes that do not match, an id outside the vocabulary. Prints both sides.
+class ShapeError : public std::logic_error {
+ public:
+  using std::logic_error::logic_error;
+};
+#endif
+
+/// A value, or the Error that prevented it.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit, `return value;`
+  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit, `return Error{...};`
+
+  [[nodiscard]] explicit operator bool() const noexcept { return state_.index() == 0; }
+
+  /// Requires: *this holds a value.
+  [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&state_); }
+  [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
+  [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
+  [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&state_); }
+  [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&state_); }
+
+  /// Requires: *this holds an error.
+  [[nodiscard]] const Error& error() const& noexcept { return *std::get_if<1>(&state_); }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }
+
+#if defined(__cpp_exceptions)
+  /// The value; throws Failure if there is none.
+  [[nodiscard]] T& value() & {
+    check();
+    return **this;
+  }
+  [[nodiscard]] const T& value() const& {
+    check();
+    return **this;
+  }
+  [[nodiscard]] T value() && {
+    check();
+    return std::move(*std::get_if<0>(&state_));
+  }
+
+ private:
+  void check() const {
+    if (!*this) throw Failure(error());
+  }
+#else
+ private:
+#endif
+  std::variant<T, Error> state_;
+};
+
+/// Success without a value, or an Error: `return {};`.
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  Result() = default;
+  Result(Error error) : error_(std::move(error)), ok_(false) {}  // NOLINT: implicit, `return Error{...};`
+
+  [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
+  [[nodiscard]] const Error& error() const noexcept { return error_; }
+
+#if defined(__cpp_exceptions)
+  void value() const {
+    if (!ok_) throw Failure(error_);
+  }
+#endif
+
+ private:
+  Error error_{};
+  bool ok_ = true;
+};
+
+}  // namespace v0
+}  // namespace midigpt
