@@ -1,0 +1,274 @@
+// tensor/gemm.hpp - the one door to the matrix product, C (+)= op(A) op(B) + bias, all row-major.
+//   Two engines with the same face: PackedProduct, our own kernel (two vectors wide, as many rows as registers hold, B in
+//   column panels, A broadcast from where it lies), and EigenProduct, its oracle and the choice for anything unusual.
+//   No sum over k is ever split between threads or depends on M: a row's result does not depend on the rows beside it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+
+#include <midigpt/tensor/simd.hpp>
+#include <midigpt/tensor/tensor.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+/// The right factor op(B), (K,N). `data` is B as it lies in memory: (K,N), or (N,K) when transposed.
+template <class T>
+struct Rhs {
+  const T* data = nullptr;
+  std::size_t ld = 0;
+  bool transposed = false;
+  std::size_t K = 0, N = 0;
+  const T* panels = nullptr;  // what Product::pack() made of it
+};
+
+/// The left factor and the destination.
+template <class T>
+struct ProductArgs {
+  const T* a = nullptr;  // (M,K), or (K,M) when transposed
+  std::size_t lda = 0;
+  bool transposed = false;
+  std::size_t M = 0;
+  T* c = nullptr;  // (M,N)
+  std::size_t ldc = 0;
+  bool accumulate = false;  // C += instead of C =
+  const T* bias = nullptr;  // (N), added to each row
+};
+
+namespace detail::gemm {
+
+inline constexpr std::size_t k_block = 384;  // rows of a panel used at a time: a strip of A stays in L1
+inline constexpr std::size_t n_block = 512;  // columns at a time: their panels stay in L2
+
+/// Columns [0, N) in panels of two vectors, [K][2 width]; a last panel of at most one vector is [K][width].
+struct Pack {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(const T* b, std::size_t ld, bool transposed, std::size_t K, std::size_t N, T* out) {
+    constexpr std::size_t W = S::width, NR = 2 * W;
+    for (std::size_t j = 0; j < N; j += NR) {
+      const std::size_t n = (std::min)(NR, N - j), w = n > W ? NR : W;
+      T* panel = out + j * K;
+      if (!transposed) {
+        for (std::size_t k = 0; k < K; ++k) {
+          typename S::vec v;
+          for (std::size_t x = 0; x < w; x += W) {
+            if (x < n) simd::load<S>(v, b + k * ld + j + x, n - x);
+            else v = typename S::vec{};
+            simd::store<S>(panel + k * w + x, v, W);
+          }
+        }
+      } else {
+        constexpr std::size_t step = 16;  // k in steps: the panel's lines stay in L1 while its columns are filled
+        for (std::size_t k0 = 0; k0 < K; k0 += step) {
+          const std::size_t k1 = (std::min)(K, k0 + step);
+          for (std::size_t x = 0; x < w; ++x) {
+            if (x < n) {
+              const T* row = b + (j + x) * ld;
+              for (std::size_t k = k0; k < k1; ++k) panel[k * w + x] = row[k];
+            } else {
+              for (std::size_t k = k0; k < k1; ++k) panel[k * w + x] = T(0);
+            }
+          }
+        }
+      }
+    }
+  }
+};
+
+/// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k ldb + j].
+template <class S, int MR, int NV, bool AT, class T>
+[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c,
+                                        std::size_t ldc, bool accumulate, const T* bias) {
+  using V = typename S::vec;
+  constexpr std::size_t W = S::width;
+  V sum[MR][NV];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int x = 0; x < NV; ++x) sum[i][x] = V{};
+  }
+  for (std::size_t k = 0; k < K; ++k) {
+    V right[NV];
+#pragma GCC unroll 2
+    for (int x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + static_cast<std::size_t>(x) * W);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const V left = (AT ? a[i] : a[static_cast<std::size_t>(i) * lda]) - V{};
+#pragma GCC unroll 2
+      for (int x = 0; x < NV; ++x) sum[i][x] += left * right[x];
+    }
+    a += AT ? lda : 1;
+    b += ldb;
+  }
+  if (bias != nullptr) {
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+      for (int x = 0; x < NV; ++x) sum[i][x] += *reinterpret_cast<const V*>(bias + static_cast<std::size_t>(x) * W);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 2
+    for (int x = 0; x < NV; ++x) {
+      V* out = reinterpret_cast<V*>(c + static_cast<std::size_t>(i) * ldc + static_cast<std::size_t>(x) * W);
+      *out = accumulate ? *out + sum[i][x] : sum[i][x];
+    }
+  }
+}
+
+/// As tile(), for a number of rows known at run time: S::tile_rows, 8, 4, 2 or 1.
+template <class S, int NV, bool AT, class T>
+[[gnu::always_inline]] inline void tile_any(std::size_t rows, std::size_t K, const T* a, std::size_t lda, const T* b,
+                                            std::size_t ldb, T* c, std::size_t ldc, bool accumulate, const T* bias) {
+  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  if constexpr (S::tile_rows > 8) {
+    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  }
+  if (rows == 4) return tile<S, 4, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  if (rows == 2) return tile<S, 2, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  tile<S, 1, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+}
+
+/// The next number of rows for tile_any() when `left` remain.
+template <class S>
+[[gnu::always_inline]] inline std::size_t tile_height(std::size_t left) {
+  if (left >= S::tile_rows) return S::tile_rows;
+  return left >= 8 && S::tile_rows > 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+/// One strip of `rows` rows times columns [0, N) of panels that have `panel_K` rows, of which K are used.
+/// `panels` points at the first used row of the first panel.
+template <class S, bool AT, class T>
+[[gnu::always_inline]] inline void strip(std::size_t rows, std::size_t N, std::size_t K, const T* a, std::size_t lda,
+                                         const T* panels, std::size_t panel_K, std::size_t first_row, T* c, std::size_t ldc,
+                                         bool accumulate, const T* bias) {
+  constexpr std::size_t W = S::width, NR = 2 * W;
+  alignas(64) T edge[S::tile_rows * NR];
+  alignas(64) T edge_bias[NR];
+  for (std::size_t j = 0; j < N; j += NR) {
+    const std::size_t n = (std::min)(NR, N - j);
+    const bool wide = n > W, partial = n != (wide ? NR : W);
+    const std::size_t w = wide ? NR : W;
+    const T* b = panels + j * panel_K + first_row * w;
+    const T* bias_at = bias == nullptr ? nullptr : bias + j;
+    if (partial && bias_at != nullptr) {
+      for (std::size_t x = 0; x < w; ++x) edge_bias[x] = x < n ? bias_at[x] : T(0);
+      bias_at = edge_bias;
+    }
+    T* out = partial ? edge : c + j;
+    const std::size_t ld = partial ? NR : ldc;
+    if (wide) tile_any<S, 2, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
+    else tile_any<S, 1, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
+    if (partial) {
+      for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t x = 0; x < n; ++x) {
+          T& to = c[i * ldc + j + x];
+          to = accumulate ? to + edge[i * NR + x] : edge[i * NR + x];
+        }
+      }
+    }
+  }
+}
+
+struct Multiply {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(const ProductArgs<T>* p, std::size_t N, std::size_t K, const T* panels) {
+    constexpr std::size_t W = S::width;
+    constexpr std::size_t left_ld = (S::tile_rows + W - 1) / W * W;
+    alignas(64) T left[k_block * left_ld];  // a strip of transposed A, gathered
+    for (std::size_t j = 0; j < N; j += n_block) {
+      const std::size_t n = (std::min)(n_block, N - j);
+      for (std::size_t k = 0; k < K || k == 0; k += k_block) {
+        const std::size_t depth = (std::min)(k_block, K - k);
+        const bool accumulate = p->accumulate || k > 0;
+        const T* bias = p->bias != nullptr && k == 0 ? p->bias + j : nullptr;
+        for (std::size_t i = 0; i < p->M;) {
+          const std::size_t rows = tile_height<S>(p->M - i);
+          T* c = p->c + i * p->ldc + j;
+          if (p->transposed) {
+            const T* a = p->a + k * p->lda + i;
+            for (std::size_t r = 0; r < depth; ++r) {
+              typename S::vec v;
+              for (std::size_t x = 0; x < rows; x += W) {
+                simd::load<S>(v, a + r * p->lda + x, p->M - i - x);
+                simd::store<S>(left + r * left_ld + x, v, W);
+              }
+            }
+            strip<S, true>(rows, n, depth, left, left_ld, panels + j * K, K, k, c, p->ldc, accumulate, bias);
+          } else {
+            strip<S, false>(rows, n, depth, p->a + i * p->lda + k, p->lda, panels + j * K, K, k, c, p->ldc, accumulate, bias);
+          }
+          i += rows;
+        }
+      }
+    }
+  }
+};
+
+}  // namespace detail::gemm
+
+/// Our own kernel.
+struct PackedProduct {
+  /// Numbers that the panels of a (K,N) right factor take.
+  template <class T>
+  [[nodiscard]] static std::size_t panel_size(Isa isa, std::size_t K, std::size_t N) noexcept {
+    const std::size_t W = detail::simd_width<T>(isa);
+    return K * ((N + W - 1) / W * W);
+  }
+  /// Fills `panels` (panel_size() numbers) and notes it in `b`.
+  template <class T>
+  static void pack(Isa isa, Rhs<T>& b, T* panels) {
+    detail::simd_call<detail::gemm::Pack, T>(isa, b.data, b.ld, b.transposed, b.K, b.N, panels);
+    b.panels = panels;
+  }
+  template <class T>
+  static void multiply(Isa isa, const ProductArgs<T>& left, const Rhs<T>& b) {
+    detail::simd_call<detail::gemm::Multiply, T>(isa, &left, b.N, b.K, b.panels);
+  }
+};
+
+/// Eigen's product behind the same face.
+struct EigenProduct {
+  template <class T>
+  [[nodiscard]] static std::size_t panel_size(Isa, std::size_t, std::size_t) noexcept {
+    return 0;
+  }
+  template <class T>
+  static void pack(Isa, Rhs<T>&, T*) {}
+  template <class T>
+  static void multiply(Isa, const ProductArgs<T>& p, const Rhs<T>& b) {
+    using Matrix = typename Tensor<T>::Matrix;
+    using View = Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>;
+    const auto at = [](std::size_t n) { return static_cast<Eigen::Index>(n); };
+    const auto view = [&](const T* data, std::size_t rows, std::size_t cols, std::size_t ld) {
+      return View(data, at(rows), at(cols), Eigen::OuterStride<>(at(ld)));
+    };
+    Eigen::Map<Matrix, 0, Eigen::OuterStride<>> c(p.c, at(p.M), at(b.N), Eigen::OuterStride<>(at(p.ldc)));
+    if (!p.accumulate) c.setZero();
+    const View right = b.transposed ? view(b.data, b.N, b.K, b.ld) : view(b.data, b.K, b.N, b.ld);
+    const View left = p.transposed ? view(p.a, b.K, p.M, p.lda) : view(p.a, p.M, b.K, p.lda);
+    if (p.transposed && b.transposed) c.noalias() += left.transpose() * right.transpose();
+    else if (p.transposed) c.noalias() += left.transpose() * right;
+    else if (b.transposed) c.noalias() += left * right.transpose();
+    else c.noalias() += left * right;
+    if (p.bias != nullptr) c.rowwise() += view(p.bias, 1, b.N, b.N).row(0);
+  }
+};
+
+/// c := a b for tensors seen as matrices: (M,K) x (K,N), packing b on the way. For code outside the hot loops.
+template <class T, class Product = PackedProduct>
+[[nodiscard]] Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, Isa isa = best_isa()) {
+  if (a.cols() != b.rows()) throw ShapeError("matmul: " + to_string(a.shape()) + " x " + to_string(b.shape()));
+  Tensor<T> c(Shape{a.rows(), b.cols()});
+  Rhs<T> right{.data = b.data(), .ld = b.cols(), .transposed = false, .K = b.rows(), .N = b.cols()};
+  detail::AlignedBuffer<T> panels(Product::template panel_size<T>(isa, right.K, right.N));
+  Product::pack(isa, right, panels.data());
+  Product::multiply(isa, {.a = a.data(), .lda = a.cols(), .M = a.rows(), .c = c.data(), .ldc = b.cols()}, right);
+  return c;
+}
+
+}  // namespace v0
+}  // namespace midigpt
