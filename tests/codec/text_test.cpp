@@ -1,0 +1,91 @@
+#include <doctest/doctest.h>
+
+#include <midigpt/codec/text.hpp>
+
+#include <string>
+
+using namespace midigpt;
+
+namespace {
+
+Score scale(int notes) {
+  Score s;
+  s.tracks.resize(1);
+  for (int i = 0; i < notes; ++i) {
+    s.tracks[0].notes.push_back({.tick = i * 240, .duration = 240, .pitch = static_cast<std::uint8_t>(40 + i % 50), .velocity = 85});
+  }
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("codec: each kind has a name that leads back to it") {
+  for (const CodecName& codec : k_codec_names) {
+    const CodecKind kind = codec.kind;
+    CHECK(codec_name(kind) == codec.name);
+    CHECK(codec_from_name(codec.name) == kind);
+  }
+  CHECK_FALSE(codec_from_name("morse"));
+}
+
+TEST_CASE("codec: every kind counts the notes it wrote and reads them back") {
+  for (const CodecName& codec : k_codec_names) {
+    const CodecKind kind = codec.kind;
+    CAPTURE(codec.name);
+    TextReport report;
+    const std::string text = to_text(scale(100), kind, &report);
+    CHECK(report.notes == 100);
+    CHECK(count_text_notes(text, kind) == 100);
+    const Score back = from_text(text, kind);
+    CHECK(count_notes(back) == 100);
+    CHECK(to_text(back, kind) == text);
+  }
+}
+
+TEST_CASE("codec: windows without a stride are the text, none too long, no character split") {
+  const std::string text = to_text(scale(1000), CodecKind::multitrack) + "aé€";
+  for (const std::size_t size : {4u, 5u, 6u, 7u, 100u, 4192u, 100000u}) {
+    std::string joined;
+    for (const std::string_view w : text_windows(text, size, 0)) {
+      CHECK(w.size() <= size);
+      CHECK(utf8_first_invalid(w) == std::string_view::npos);
+      joined += w;
+    }
+    CHECK(joined == text);
+    CHECK(text_windows(text, size, 0) == text_windows(text, size, size));
+  }
+  CHECK(text_windows("", 10, 0).empty());
+}
+
+TEST_CASE("codec: windows with a stride overlap and end with the text") {
+  const std::string text = to_text(scale(999), CodecKind::multitrack);  // 1,000 characters
+  const auto windows = text_windows(text, 400, 200);
+  CHECK(windows.size() == 19);
+  for (std::size_t i = 0; i < windows.size(); ++i) CHECK(windows[i] == std::string_view(text).substr(i * 200, 400));
+}
+
+TEST_CASE("codec: windows over bytes that are no text still end") {
+  const std::string bad(1000, '\x80');
+  std::string joined;
+  for (const std::string_view w : text_windows(bad, 7, 0)) joined += w;
+  CHECK(joined == bad);
+}
+
+TEST_CASE("codec: windows of notes hold so many notes in every kind") {
+  for (const CodecName& codec : k_codec_names) {
+    const CodecKind kind = codec.kind;
+    CAPTURE(codec.name);
+    const std::string text = to_text(scale(100), kind);
+    std::string joined;
+    for (const std::string_view w : note_windows(text, 16)) {
+      CHECK(count_text_notes(w, kind) <= 16);
+      joined += w;
+    }
+    CHECK(joined == text);
+    const auto sliding = note_windows(text, 16, 4);
+    CHECK(sliding.size() == 22);
+    for (const std::string_view w : sliding) CHECK(count_text_notes(w, kind) == 16);
+    CHECK(note_windows(text, 200).size() == 1);
+  }
+  CHECK(note_windows("", 16).empty());
+}
