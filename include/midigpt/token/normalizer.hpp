@@ -38,6 +38,7 @@ class SymbolMatcher {
   }
 
   [[nodiscard]] bool empty() const noexcept { return symbols_.empty(); }
+  [[nodiscard]] bool may_start(unsigned char first) const noexcept { return starts_[first]; }
 
   /// Bytes of the longest symbol that `text` begins with; 0 if there is none.
   [[nodiscard]] std::size_t longest(std::string_view text) const noexcept {
@@ -97,6 +98,10 @@ class Normalizer {
     n.space_ = spec.escape_whitespaces ? k_space_mark : std::string_view(" ");
     n.suffix_ = treat_whitespace_as_suffix;
     n.symbols_ = SymbolMatcher(std::move(user_defined_symbols));
+    for (std::size_t c = 0; c < 256; ++c) {
+      const auto first = static_cast<unsigned char>(c);
+      n.copied_[c] = first != ' ' && !n.symbols_.may_start(first) && !n.map_.may_start(first);
+    }
     return n;
   }
 
@@ -130,11 +135,8 @@ class Normalizer {
     return out;
   }
 
-  /// True when a charsmap, a user-defined symbol or nothing but the space rules can change well-formed text that begins
-  /// with this byte: false means such a character is copied.
-  [[nodiscard]] bool may_change(unsigned char first) const noexcept {
-    return first == ' ' || !symbols_.empty() || map_.may_start(first);
-  }
+  /// True when a well-formed character that begins with this byte is always copied as it is.
+  [[nodiscard]] bool copies(unsigned char first) const noexcept { return copied_[first]; }
 
   [[nodiscard]] const Charsmap& charsmap() const noexcept { return map_; }
 
@@ -165,6 +167,12 @@ class Normalizer {
 
     bool after_space = remove_extra_whitespaces_;
     while (at < text.size()) {
+      if (const std::size_t n = copied_run<Offsets>(text, at); n != 0) {
+        put(text.substr(at, n));
+        after_space = false;
+        at += n;
+        continue;
+      }
       Step s = step(text.substr(at));
       while (after_space && s.out.starts_with(' ')) s.out.remove_prefix(1);
       if (!s.out.empty()) {
@@ -190,8 +198,28 @@ class Normalizer {
     if constexpr (Offsets) map->push_back(at);
   }
 
+  /// Bytes from `at` on that are copied; one character only where each character needs its own offset.
+  template <bool One>
+  [[nodiscard]] std::size_t copied_run(std::string_view text, std::size_t at) const noexcept {
+    const std::size_t begin = at;
+    while (at < text.size() && copied_[static_cast<unsigned char>(text[at])]) {
+      const Utf8Char c = utf8_decode(text, at);
+      if (!c.valid) break;
+      at += c.size;
+      if (One) break;
+    }
+    return at - begin;
+  }
+
+  [[nodiscard]] static constexpr std::array<bool, 256> all_but_space() noexcept {
+    std::array<bool, 256> out{};
+    for (std::size_t c = 0; c < 256; ++c) out[c] = c != ' ';
+    return out;
+  }
+
   Charsmap map_;
   SymbolMatcher symbols_;
+  std::array<bool, 256> copied_ = all_but_space();
   std::string_view space_ = k_space_mark;
   bool add_dummy_prefix_ = true, remove_extra_whitespaces_ = true, suffix_ = false;
 };

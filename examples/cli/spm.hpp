@@ -1,0 +1,246 @@
+// examples/cli/spm.hpp - spm_train as a command: the flags of SentencePiece's program, read as plain strings.
+#pragma once
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <midigpt/core/file.hpp>
+#include <midigpt/token/bpe_trainer.hpp>
+#include <midigpt/token/model.hpp>
+#include <midigpt/token/normalizer.hpp>
+
+namespace cli {
+
+/// `--name=value`, `--name value` and, for switches, `--name`, as SentencePiece's programs read them.
+class SpmFlags {
+ public:
+  using Set = std::function<bool(const std::string&)>;  // false: the value does not fit
+
+  void text(const std::string& name, std::string& to) {
+    add(name, [&to](const std::string& v) { to = v; return true; });
+  }
+  void list(const std::string& name, std::vector<std::string>& to) {
+    add(name, [&to](const std::string& v) { to = split_csv(v); return true; });
+  }
+  void flag(const std::string& name, bool& to) {
+    switches_.push_back(name);
+    add(name, [&to](const std::string& v) {
+      for (const char* yes : {"1", "t", "true", "y", "yes", ""}) {
+        if (v == yes) return to = true;
+      }
+      for (const char* no : {"0", "f", "false", "n", "no"}) {
+        if (v == no) return !(to = false);
+      }
+      return false;
+    });
+  }
+  template <class Int>
+  void integer(const std::string& name, Int& to) {
+    add(name, [&to](const std::string& v) {
+      char* end = nullptr;
+      errno = 0;
+      const long long n = std::strtoll(v.c_str(), &end, 10);
+      to = static_cast<Int>(n);
+      return !v.empty() && *end == '\0' && errno == 0 && std::cmp_equal(n, to);
+    });
+  }
+  void real(const std::string& name, float& to) {
+    add(name, [&to](const std::string& v) {
+      char* end = nullptr;
+      to = static_cast<float>(std::strtod(v.c_str(), &end));
+      return !v.empty() && *end == '\0';
+    });
+  }
+  void add(const std::string& name, Set set) { sets_[name] = std::move(set); }
+
+  /// Reads all arguments; what is no flag goes to `rest`. Returns an empty string or what is wrong.
+  [[nodiscard]] std::string parse(std::span<const std::string_view> args, std::vector<std::string>& rest) const {
+    for (std::size_t i = 0; i < args.size(); ++i) {
+      std::string_view arg = args[i];
+      if (arg.size() < 2 || arg[0] != '-') {
+        rest.emplace_back(arg);
+        continue;
+      }
+      arg.remove_prefix(arg.starts_with("--") ? 2 : 1);
+      const std::size_t eq = arg.find('=');
+      const std::string name(arg.substr(0, eq));
+      const auto set = sets_.find(name);
+      if (set == sets_.end()) return "unknown flag --" + name;
+      std::string value;
+      if (eq != std::string_view::npos) {
+        value = arg.substr(eq + 1);
+      } else if (std::find(switches_.begin(), switches_.end(), name) == switches_.end()) {
+        if (++i == args.size()) return "--" + name + " needs a value";
+        value = args[i];
+      }
+      if (!set->second(value)) return "--" + name + ": cannot read the value " + value;
+    }
+    return {};
+  }
+
+  /// Fields between commas; a field in double quotes may hold commas, and "" for a quote.
+  [[nodiscard]] static std::vector<std::string> split_csv(std::string_view text) {
+    std::vector<std::string> out;
+    if (text.empty()) return out;
+    std::string field;
+    bool quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const char c = text[i];
+      if (quoted && c == '"' && i + 1 < text.size() && text[i + 1] == '"') {
+        field += text[++i];
+      } else if (c == '"' && (quoted || field.empty())) {
+        quoted = !quoted;
+      } else if (c == ',' && !quoted) {
+        out.push_back(std::exchange(field, {}));
+      } else {
+        field += c;
+      }
+    }
+    out.push_back(field);
+    return out;
+  }
+
+ private:
+  std::map<std::string, Set, std::less<>> sets_;
+  std::vector<std::string> switches_;
+};
+
+inline int spm_fail(const char* program, const std::string& what) {
+  std::fprintf(stderr, "%s: %s\n", program, what.c_str());
+  return 1;
+}
+
+/// What `spm_train FLAGS` asks for; `what` names the first bad flag.
+inline bool spm_train_options(std::span<const std::string_view> args, midigpt::TokenTrainOptions& options, std::string& what) {
+  using namespace midigpt;
+  TrainerSpec& s = options.spec;
+  NormalizerSpec& n = options.normalizer;
+  s.present = k_spm_train_trainer_fields;
+  n.present = k_spm_train_normalizer_fields;
+  n.name = "nmt_nfkc";
+  std::string model_type = "unigram", era = "heap", control_file, user_file, required_file, denormalization_tsv;
+  int minloglevel = 0;
+  std::uint32_t random_seed = 0xFFFFFFFFu;
+  SpmFlags flags;
+  flags.list("input", s.input);
+  flags.text("input_format", s.input_format);
+  flags.text("model_prefix", s.model_prefix);
+  flags.text("model_type", model_type);
+  flags.integer("vocab_size", s.vocab_size);
+  flags.list("accept_language", s.accept_language);
+  flags.integer("self_test_sample_size", s.self_test_sample_size);
+  flags.real("character_coverage", s.character_coverage);
+  flags.integer("input_sentence_size", s.input_sentence_size);
+  flags.flag("shuffle_input_sentence", s.shuffle_input_sentence);
+  flags.integer("seed_sentencepiece_size", s.seed_sentencepiece_size);
+  flags.text("seed_sentencepieces_file", s.seed_sentencepieces_file);
+  flags.real("shrinking_factor", s.shrinking_factor);
+  flags.integer("num_threads", s.num_threads);
+  flags.integer("num_sub_iterations", s.num_sub_iterations);
+  flags.integer("max_sentencepiece_length", s.max_sentencepiece_length);
+  flags.integer("max_sentence_length", s.max_sentence_length);
+  flags.flag("split_by_unicode_script", s.split_by_unicode_script);
+  flags.flag("split_by_number", s.split_by_number);
+  flags.flag("split_by_whitespace", s.split_by_whitespace);
+  flags.flag("split_digits", s.split_digits);
+  flags.text("pretokenization_delimiter", s.pretokenization_delimiter);
+  flags.flag("treat_whitespace_as_suffix", s.treat_whitespace_as_suffix);
+  flags.flag("allow_whitespace_only_pieces", s.allow_whitespace_only_pieces);
+  flags.list("control_symbols", s.control_symbols);
+  flags.text("control_symbols_file", control_file);
+  flags.list("user_defined_symbols", s.user_defined_symbols);
+  flags.text("user_defined_symbols_file", user_file);
+  flags.text("required_chars", s.required_chars);
+  flags.text("required_chars_file", required_file);
+  flags.flag("byte_fallback", s.byte_fallback);
+  flags.flag("vocabulary_output_piece_score", s.vocabulary_output_piece_score);
+  flags.text("normalization_rule_name", n.name);
+  flags.text("normalization_rule_tsv", n.normalization_rule_tsv);
+  flags.text("denormalization_rule_tsv", denormalization_tsv);
+  flags.flag("add_dummy_prefix", n.add_dummy_prefix);
+  flags.flag("remove_extra_whitespaces", n.remove_extra_whitespaces);
+  flags.flag("hard_vocab_limit", s.hard_vocab_limit);
+  flags.flag("use_all_vocab", s.use_all_vocab);
+  flags.integer("unk_id", s.unk_id);
+  flags.integer("bos_id", s.bos_id);
+  flags.integer("eos_id", s.eos_id);
+  flags.integer("pad_id", s.pad_id);
+  flags.text("unk_piece", s.unk_piece);
+  flags.text("bos_piece", s.bos_piece);
+  flags.text("eos_piece", s.eos_piece);
+  flags.text("pad_piece", s.pad_piece);
+  flags.text("unk_surface", s.unk_surface);
+  flags.flag("train_extremely_large_corpus", s.train_extremely_large_corpus);
+  flags.integer("random_seed", random_seed);
+  flags.flag("enable_differential_privacy", s.enable_differential_privacy);
+  flags.real("differential_privacy_noise_level", s.differential_privacy_noise_level);
+  flags.integer("differential_privacy_clipping_threshold", s.differential_privacy_clipping_threshold);
+  flags.integer("minloglevel", minloglevel);
+  flags.text("era", era);                      // ours: heap (0.2.2 and later) or window (0.1.99 to 0.2.1)
+  flags.flag("cap_vocab", options.cap_vocab);  // ours: vocab_size is a cap
+
+  std::vector<std::string> rest;
+  what = flags.parse(args, rest);
+  if (!what.empty()) return false;
+  s.input.insert(s.input.end(), rest.begin(), rest.end());
+  if (random_seed != 0xFFFFFFFFu) options.sampling_seed = random_seed;
+
+  if (model_type == "unigram") s.model_type = ModelType::unigram;
+  else if (model_type == "bpe") s.model_type = ModelType::bpe;
+  else if (model_type == "word") s.model_type = ModelType::word;
+  else if (model_type == "char") s.model_type = ModelType::character;
+  else what = "--model_type: unigram, bpe, word or char, not " + model_type;
+  if (era == "heap") options.era = BpeEra::heap;
+  else if (era == "window") options.era = BpeEra::window;
+  else what = "--era: heap or window, not " + era;
+
+  const auto load = [&](const std::string& path, auto&& use) {
+    if (path.empty() || !what.empty()) return;
+    const auto bytes = read_file(path);
+    if (!bytes) what = describe(bytes.error());
+    else use(as_chars(*bytes));
+  };
+  const auto lines_to = [](std::vector<std::string>& to) {
+    return [&to](std::string_view text) {
+      while (!text.empty()) {
+        const std::size_t lf = text.find('\n');
+        to.emplace_back(text.substr(0, lf));
+        text.remove_prefix(lf == std::string_view::npos ? text.size() : lf + 1);
+      }
+    };
+  };
+  load(control_file, lines_to(s.control_symbols));
+  load(user_file, lines_to(s.user_defined_symbols));
+  load(required_file, [&](std::string_view text) { s.required_chars = text; });
+  if (!denormalization_tsv.empty() && what.empty()) what = "--denormalization_rule_tsv is not supported";
+  return what.empty();
+}
+
+inline int run_spm_train(std::span<const std::string_view> args) {
+  using namespace midigpt;
+  TokenTrainOptions options;
+  std::string what;
+  if (!spm_train_options(args, options, what)) return spm_fail("spm_train", what);
+  if (options.spec.input.empty()) return spm_fail("spm_train", "--input is missing");
+  if (options.spec.model_prefix.empty()) return spm_fail("spm_train", "--model_prefix is missing");
+  ThreadPool pool(static_cast<std::size_t>(options.spec.num_threads > 0 ? options.spec.num_threads : 1));
+  TokenTrainReport report;
+  const auto model = train_bpe(options, &pool, &report);
+  if (!model) return spm_fail("spm_train", describe(model.error()));
+  if (auto ok = write_spm_model(options.spec.model_prefix + ".model", *model); !ok) return spm_fail("spm_train", describe(ok.error()));
+  if (auto ok = write_file_atomic(options.spec.model_prefix + ".vocab", vocab_text(*model)); !ok) {
+    return spm_fail("spm_train", describe(ok.error()));
+  }
+  return 0;
+}
+
+}  // namespace cli

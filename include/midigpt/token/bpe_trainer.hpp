@@ -1,0 +1,494 @@
+// token/bpe_trainer.hpp - text to a BPE model, the same bytes as spm_train writes.
+//   Greedy: the most frequent pair of neighbours becomes a piece; ties go to fewer characters, then to the smaller text.
+//   One u32 per character holds the whole text: a symbol stands at its first and its last place, the places between
+//   hold k_inside, so neighbours are found by length and no links are kept. A pair owns a list of its places; a pair's
+//   frequency can only fall after its creation, so lists are counted again only when the pair reaches the top.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <midigpt/core/error.hpp>
+#include <midigpt/core/parallel.hpp>
+#include <midigpt/core/utf8.hpp>
+#include <midigpt/token/model.hpp>
+#include <midigpt/token/pretokenize.hpp>
+#include <midigpt/token/train_input.hpp>
+#include <midigpt/token/train_output.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+namespace detail::bpe_trainer {
+
+inline constexpr std::uint32_t k_gap = 0xFFFFFFFFu;     // between words, and every character that joins nothing
+inline constexpr std::uint32_t k_inside = 0xFFFFFFFEu;  // neither first nor last place of a symbol
+inline constexpr std::uint32_t k_nil = 0xFFFFFFFFu;
+
+/// Two neighbouring symbols and the places of the left one, ascending. `frequency` never underestimates.
+struct Pair {
+  std::uint32_t left = 0, right = 0;
+  std::uint32_t begin = 0, size = 0;  // in the pool of places
+  std::uint32_t next = k_nil;         // the pair below in the same bucket
+};
+
+class Trainer {
+ public:
+  Trainer(TrainCorpus& corpus, const PieceRules& rules) : rules_(rules) {
+    index_characters(corpus);
+    lay_out_text(corpus);
+    corpus.drop_words();
+  }
+
+  [[nodiscard]] bool too_large() const noexcept { return too_large_; }
+
+  /// Counts all pairs of the text. The lists are cut out of one array, sorted by (left, right, place).
+  void count_pairs(ThreadPool& pool) {
+    const std::size_t n = text_.size();
+    std::vector<std::uint32_t> ends(symbols_.size() + 1, 0);  // after the loop below: where each left symbol's places end
+    const auto is_pair = [&](std::size_t p) { return text_[p] != k_gap && text_[p + 1] != k_gap; };
+    for (std::size_t p = 0; p + 1 < n; ++p) {
+      if (is_pair(p)) ++ends[text_[p] + 1];
+    }
+    for (std::size_t i = 1; i < ends.size(); ++i) ends[i] += ends[i - 1];
+    places_.resize(ends.back());
+    {
+      std::vector<std::uint32_t> fill(ends.begin(), ends.end() - 1);
+      for (std::size_t p = 0; p + 1 < n; ++p) {
+        if (is_pair(p)) places_[fill[text_[p]]++] = static_cast<std::uint32_t>(p);
+      }
+    }
+    std::vector<std::vector<std::uint64_t>> scratch(pool.size());
+    const std::size_t tasks = (std::min)(symbols_.size(), std::size_t{256});
+    pool.run(tasks, [&](std::size_t task, std::size_t worker) {
+      for (std::size_t s = task; s < symbols_.size(); s += tasks) sort_by_right(ends[s], ends[s + 1], scratch[worker]);
+    });
+    for (std::uint32_t s = 0; s < symbols_.size(); ++s) {
+      for (std::uint32_t begin = ends[s], end = begin; begin < ends[s + 1]; begin = end) {
+        const std::uint32_t right = text_[places_[begin] + 1];
+        while (end < ends[s + 1] && text_[places_[end] + 1] == right) ++end;
+        if (!rules_.joins(symbols_[s].shape, symbols_[right].shape)) continue;
+        pairs_.push_back({s, right, begin, end - begin, k_nil});
+        offer(static_cast<std::uint32_t>(pairs_.size() - 1), weigh(begin, end));
+      }
+    }
+    gc_at_ = places_.size() + places_.size() / 2 + 1024;
+  }
+
+  /// Learns up to `wanted` pieces; fewer when no pair is left.
+  void learn(std::size_t wanted, TokenTrainReport& report) {
+    while (learnt() < wanted) {
+      Top top;
+      if (!take_top(top)) break;
+      const std::uint64_t now = recount(top.pair);
+      if (now < top.frequency) {
+        offer(top.pair, now);
+      } else if (!known_text(top.pair)) {
+        report.last_frequency = now;
+        merge(top.pair);
+      }
+    }
+    report.merges = learnt();
+  }
+
+  [[nodiscard]] std::size_t learnt() const noexcept { return symbols_.size() - characters_.size(); }
+
+  /// The text of the i-th learnt piece.
+  [[nodiscard]] std::string piece(std::size_t i) const {
+    std::string out;
+    for (const std::uint32_t c : letters(static_cast<std::uint32_t>(characters_.size() + i))) utf8_append(out, characters_[c]);
+    return out;
+  }
+
+ private:
+  struct Symbol {
+    PieceShape shape;
+    std::uint32_t letters = 0;  // where its characters begin in letters_
+  };
+
+  /// Characters are numbered by code point, so comparing numbers compares texts.
+  void index_characters(const TrainCorpus& corpus) {
+    for (const auto& c : corpus.required()) {
+      if (!pretokenize::never_joins(c.code_point)) characters_.push_back(c.code_point);
+    }
+    std::sort(characters_.begin(), characters_.end());
+    for (std::uint32_t i = 0; i < characters_.size(); ++i) {
+      symbols_.push_back({rules_.shape(characters_[i]), i});
+      letters_.push_back(i);
+    }
+  }
+
+  void lay_out_text(const TrainCorpus& corpus) {
+    std::vector<std::uint32_t> number(0x110000, k_gap);
+    for (std::uint32_t i = 0; i < characters_.size(); ++i) number[characters_[i]] = i;
+    const std::string& delimiter = corpus.options().spec.pretokenization_delimiter;
+    std::uint64_t length = 1;
+    for (const auto& word : corpus.words()) {
+      length += word.text.size() - static_cast<std::size_t>(std::count_if(word.text.begin(), word.text.end(), [](char c) {
+        return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u;
+      })) + 1;
+      weighted_ = weighted_ || word.count != 1;
+    }
+    too_large_ = length >= std::uint64_t{1} << 31;
+    if (too_large_) return;
+    text_.reserve(static_cast<std::size_t>(length));
+    if (weighted_) word_of_.reserve(static_cast<std::size_t>(length));
+    text_.push_back(k_gap);
+    for (const auto& word : corpus.words()) {
+      weights_.push_back(word.count);
+      for (std::size_t at = 0; at < word.text.size();) {
+        if (!delimiter.empty() && word.text.substr(at).starts_with(delimiter)) {
+          if (text_.back() != k_gap) text_.push_back(k_gap);
+          at += delimiter.size();
+          continue;
+        }
+        const Utf8Char c = utf8_decode(word.text, at);
+        const std::uint32_t symbol = number[c.code_point];
+        if (symbol != k_gap || text_.back() != k_gap) text_.push_back(symbol);
+        at += c.size;
+      }
+      if (text_.back() != k_gap) text_.push_back(k_gap);
+      if (weighted_) word_of_.resize(text_.size(), static_cast<std::uint32_t>(weights_.size() - 1));
+    }
+    if (!weighted_) weights_ = {};
+  }
+
+  /// Orders the places of one left symbol by the symbol to the right; places with the same one stay ascending.
+  void sort_by_right(std::uint32_t begin, std::uint32_t end, std::vector<std::uint64_t>& scratch) {
+    const std::size_t n = end - begin;
+    if (n < 2) return;
+    scratch.resize(2 * n);
+    const std::span<std::uint64_t> keys(scratch.data(), n), other(scratch.data() + n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::uint32_t p = places_[begin + i];
+      keys[i] = std::uint64_t{text_[p + 1]} << 32 | p;
+    }
+    if (n < 256) {
+      std::sort(keys.begin(), keys.end());
+      for (std::size_t i = 0; i < n; ++i) places_[begin + i] = static_cast<std::uint32_t>(keys[i]);
+      return;
+    }
+    std::span<std::uint64_t> from = keys, to = other;
+    for (std::uint32_t shift = 32; (symbols_.size() - 1) >> (shift - 32) != 0; shift += 8) {
+      std::size_t ends[257] = {};
+      for (const std::uint64_t k : from) ++ends[(k >> shift & 255u) + 1];
+      for (std::size_t d = 1; d < 257; ++d) ends[d] += ends[d - 1];
+      for (const std::uint64_t k : from) to[ends[k >> shift & 255u]++] = k;
+      std::swap(from, to);
+    }
+    for (std::size_t i = 0; i < n; ++i) places_[begin + i] = static_cast<std::uint32_t>(from[i]);
+  }
+
+  [[nodiscard]] std::uint64_t weight_at(std::uint32_t place) const noexcept {
+    return weighted_ ? weights_[word_of_[place]] : 1;
+  }
+  [[nodiscard]] std::uint64_t weigh(std::uint32_t begin, std::uint32_t end) const noexcept {
+    if (!weighted_) return end - begin;
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = begin; i < end; ++i) sum += weights_[word_of_[places_[i]]];
+    return sum;
+  }
+
+  [[nodiscard]] std::span<const std::uint32_t> letters(std::uint32_t symbol) const noexcept {
+    return {letters_.data() + symbols_[symbol].letters, symbols_[symbol].shape.length};
+  }
+  [[nodiscard]] std::uint32_t length(std::uint32_t symbol) const noexcept { return symbols_[symbol].shape.length; }
+
+  [[nodiscard]] bool holds(const Pair& pair, std::uint32_t place) const noexcept {
+    return text_[place] == pair.left && text_[place + length(pair.left)] == pair.right;
+  }
+
+  /// Drops the places where the pair no longer stands and returns what the others weigh.
+  [[nodiscard]] std::uint64_t recount(std::uint32_t index) {
+    Pair& pair = pairs_[index];
+    const std::uint32_t step = length(pair.left);
+    std::uint32_t kept = pair.begin;
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {
+      const std::uint32_t p = places_[i];
+      if (text_[p] != pair.left || text_[p + step] != pair.right) continue;
+      places_[kept++] = p;
+      sum += weight_at(p);
+    }
+    pair.size = kept - pair.begin;
+    return sum;
+  }
+
+  // --- the queue: buckets by frequency below k_buckets, a heap for what is above and for the bucket in use ------------
+
+  struct Top {
+    std::uint64_t frequency = 0;
+    std::uint64_t order = 0;  // length, then the first characters
+    std::uint32_t pair = 0;
+  };
+  static constexpr std::uint64_t k_buckets = 1u << 16;
+
+  [[nodiscard]] Top make_top(std::uint32_t index, std::uint64_t frequency) const noexcept {
+    const Pair& pair = pairs_[index];
+    std::uint64_t order = length(pair.left) + length(pair.right);
+    std::uint32_t i = 0;
+    for (const std::uint32_t symbol : {pair.left, pair.right}) {
+      const auto text = letters(symbol);
+      for (std::size_t k = 0; k < text.size() && i < 2; ++k, ++i) order = order << 21 | text[k];
+    }
+    return {frequency, order, index};
+  }
+
+  /// True when `a` comes after `b`.
+  [[nodiscard]] bool after(const Top& a, const Top& b) const noexcept {
+    if (a.frequency != b.frequency) return a.frequency < b.frequency;
+    if (a.order != b.order) return a.order > b.order;
+    const Pair& x = pairs_[a.pair];
+    const Pair& y = pairs_[b.pair];
+    const auto x_left = letters(x.left), x_right = letters(x.right), y_left = letters(y.left), y_right = letters(y.right);
+    const std::size_t n = x_left.size() + x_right.size();  // the same for both: it leads `order`
+    for (std::size_t i = 2; i < n; ++i) {
+      const std::uint32_t cx = i < x_left.size() ? x_left[i] : x_right[i - x_left.size()];
+      const std::uint32_t cy = i < y_left.size() ? y_left[i] : y_right[i - y_left.size()];
+      if (cx != cy) return cx > cy;
+    }
+    return a.pair > b.pair;  // the same text cut elsewhere: first created first
+  }
+
+  void offer(std::uint32_t index, std::uint64_t frequency) {
+    if (frequency >= level_) {
+      heap_.push_back(make_top(index, frequency));
+      std::push_heap(heap_.begin(), heap_.end(), [this](const Top& a, const Top& b) { return after(a, b); });
+      return;
+    }
+    if (buckets_.size() <= frequency) buckets_.resize(static_cast<std::size_t>(frequency) + 1, k_nil);
+    pairs_[index].next = std::exchange(buckets_[static_cast<std::size_t>(frequency)], index);
+  }
+
+  [[nodiscard]] bool take_top(Top& top) {
+    const auto later = [this](const Top& a, const Top& b) { return after(a, b); };
+    while (heap_.empty()) {
+      if (level_ == 0) return false;
+      --level_;
+      if (level_ >= buckets_.size()) level_ = buckets_.empty() ? 0 : buckets_.size() - 1;
+      if (buckets_.empty()) return false;
+      for (std::uint32_t i = std::exchange(buckets_[static_cast<std::size_t>(level_)], k_nil); i != k_nil; i = pairs_[i].next) {
+        heap_.push_back(make_top(i, level_));
+      }
+      std::make_heap(heap_.begin(), heap_.end(), later);
+    }
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    top = heap_.back();
+    heap_.pop_back();
+    return true;
+  }
+
+  // --- texts already produced -----------------------------------------------------------------------------------------
+
+  [[nodiscard]] std::uint64_t hash_letters(std::span<const std::uint32_t> a, std::span<const std::uint32_t> b) const noexcept {
+    std::uint64_t h = a.size() + b.size();
+    for (const std::uint32_t c : a) h = (h ^ c) * 0x9E3779B97F4A7C15u + (h >> 29);
+    for (const std::uint32_t c : b) h = (h ^ c) * 0x9E3779B97F4A7C15u + (h >> 29);
+    return h ^ (h >> 32);
+  }
+
+  [[nodiscard]] bool known_text(std::uint32_t index) const noexcept {
+    if (produced_.empty()) return false;
+    const auto left = letters(pairs_[index].left), right = letters(pairs_[index].right);
+    for (std::size_t at = hash_letters(left, right) & (produced_.size() - 1); produced_[at] != k_nil;
+         at = (at + 1) & (produced_.size() - 1)) {
+      const auto text = letters(produced_[at]);
+      if (text.size() == left.size() + right.size() && std::equal(left.begin(), left.end(), text.begin()) &&
+          std::equal(right.begin(), right.end(), text.begin() + static_cast<std::ptrdiff_t>(left.size()))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void remember_text(std::uint32_t symbol) {
+    const auto place = [&](std::uint32_t s) {
+      std::size_t at = hash_letters(letters(s), {}) & (produced_.size() - 1);
+      while (produced_[at] != k_nil) at = (at + 1) & (produced_.size() - 1);
+      produced_[at] = s;
+    };
+    if (2 * (learnt() + 1) > produced_.size()) {
+      produced_.assign((std::max)(std::size_t{256}, 2 * produced_.size()), k_nil);
+      for (auto s = static_cast<std::uint32_t>(characters_.size()); s < symbol; ++s) place(s);
+    }
+    place(symbol);
+  }
+
+  // --- merging --------------------------------------------------------------------------------------------------------
+
+  void merge(std::uint32_t index) {
+    const Pair pair = pairs_[index];
+    const auto made = static_cast<std::uint32_t>(symbols_.size());
+    add_symbol(pair);
+    const std::uint32_t left_length = length(pair.left), right_length = length(pair.right);
+
+    // each replacement may create a pair with the symbol before and one with the symbol after
+    slot_before_.resize(symbols_.size(), k_nil);
+    slot_after_.resize(symbols_.size(), k_nil);
+    const auto first_new = static_cast<std::uint32_t>(pairs_.size());
+    found_.clear();
+    for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {
+      const std::uint32_t p = places_[i], middle = p + left_length, end = middle + right_length;
+      if (!holds(pair, p)) continue;  // its left half was consumed just now: "aaa"
+      const std::uint32_t before = text_[p - 1], after = text_[end];
+      if (left_length > 1) text_[middle - 1] = k_inside;
+      if (right_length > 1) text_[middle] = k_inside;
+      text_[p] = text_[end - 1] = made;
+      if (before != k_gap) note(slot_before_, before, made, false, p - length(before));
+      if (after != k_gap) note(slot_after_, after, made, true, p);
+    }
+    // cut the pool for the new pairs, in order of creation
+    auto begin = static_cast<std::uint32_t>(places_.size());
+    for (std::size_t k = first_new; k < pairs_.size(); ++k) {
+      pairs_[k].begin = begin;
+      begin += std::exchange(pairs_[k].size, 0u);
+    }
+    places_.resize(begin);
+    for (const Found& f : found_) places_[pairs_[f.pair].begin + pairs_[f.pair].size++] = f.place;
+    for (std::uint32_t k = first_new; k < pairs_.size(); ++k) {
+      const Pair& p = pairs_[k];
+      (p.left == made && p.right != made ? slot_after_[p.right] : slot_before_[p.left]) = k_nil;
+      offer(k, weigh(p.begin, p.begin + p.size));
+    }
+    for (const std::uint32_t s : refused_before_) slot_before_[s] = k_nil;
+    for (const std::uint32_t s : refused_after_) slot_after_[s] = k_nil;
+    refused_before_.clear();
+    refused_after_.clear();
+    pairs_[index].size = 0;
+    if (places_.size() > gc_at_) collect();
+  }
+
+  void add_symbol(const Pair& pair) {
+    const PieceShape shape = PieceRules::join(symbols_[pair.left].shape, symbols_[pair.right].shape);
+    const auto at = static_cast<std::uint32_t>(letters_.size());
+    for (const std::uint32_t half : {pair.left, pair.right}) {
+      for (std::uint32_t i = 0; i < length(half); ++i) {
+        const std::uint32_t letter = letters_[symbols_[half].letters + i];
+        letters_.push_back(letter);
+      }
+    }
+    symbols_.push_back({shape, at});
+    remember_text(static_cast<std::uint32_t>(symbols_.size() - 1));
+  }
+
+  static constexpr std::uint32_t k_refused = 0xFFFFFFFDu;
+
+  void note(std::vector<std::uint32_t>& slots, std::uint32_t neighbour, std::uint32_t made, bool after, std::uint32_t place) {
+    std::uint32_t& slot = slots[neighbour];
+    if (slot == k_nil) {
+      const std::uint32_t left = after ? made : neighbour, right = after ? neighbour : made;
+      if (rules_.joins(symbols_[left].shape, symbols_[right].shape)) {
+        slot = static_cast<std::uint32_t>(pairs_.size());
+        pairs_.push_back({left, right, 0, 0, k_nil});
+      } else {
+        slot = k_refused;
+        (after ? refused_after_ : refused_before_).push_back(neighbour);
+      }
+    }
+    if (slot == k_refused) return;
+    ++pairs_[slot].size;
+    found_.push_back({slot, place});
+  }
+
+  /// Drops dead places from the pool. Lists lie in the order of their pairs, so they only move down.
+  void collect() {
+    std::uint32_t to = 0;
+    for (Pair& pair : pairs_) {
+      const std::uint32_t begin = to;
+      for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {
+        if (holds(pair, places_[i])) places_[to++] = places_[i];
+      }
+      pair.begin = begin;
+      pair.size = to - begin;
+    }
+    places_.resize(to);
+    gc_at_ = (std::max)(gc_at_, places_.size() + places_.size() / 2);
+  }
+
+  struct Found {
+    std::uint32_t pair = 0, place = 0;
+  };
+
+  const PieceRules& rules_;
+  std::vector<char32_t> characters_;
+  std::vector<Symbol> symbols_;
+  std::vector<std::uint32_t> letters_;
+  std::vector<std::uint32_t> text_, word_of_;
+  std::vector<std::uint64_t> weights_;
+  std::vector<std::uint32_t> places_;
+  std::vector<Pair> pairs_;
+  std::vector<Top> heap_;
+  std::vector<std::uint32_t> buckets_;
+  std::uint64_t level_ = k_buckets;
+  std::vector<std::uint32_t> produced_;
+  std::vector<std::uint32_t> slot_before_, slot_after_, refused_before_, refused_after_;
+  std::vector<Found> found_;
+  std::size_t gc_at_ = 0;
+  bool weighted_ = false, too_large_ = false;
+};
+
+}  // namespace detail::bpe_trainer
+
+/// Trains a BPE model on what was added to `corpus`. The result does not depend on the number of threads.
+/// Errors carry the condition or the words of spm_train. Cost: O(text log text); peak memory about 3 u32 per character.
+[[nodiscard]] inline Result<SpmModel> train_bpe(TrainCorpus corpus, ThreadPool* pool = nullptr, TokenTrainReport* report = nullptr) {
+  namespace impl = detail::bpe_trainer;
+  if (auto ok = corpus.finish(); !ok) return ok.error();
+  const TrainerSpec& spec = corpus.options().spec;
+  for (const auto& c : corpus.required()) {
+    if (c.count == 0) {
+      std::string text;
+      utf8_append(text, c.code_point);
+      return detail::token_train::refuse("[(freq) > (0)] required character " + text + " does not occur in the text");
+    }
+  }
+  const PieceRules rules(spec);
+  impl::Trainer trainer(corpus, rules);
+  if (trainer.too_large()) return Error{Errc::too_large, 0, "BPE training: 2^31 characters or more; use input_sentence_size"};
+  ThreadPool single;
+  trainer.count_pairs(pool != nullptr ? *pool : single);
+  const std::size_t fixed = corpus.metas().size() + corpus.required().size();
+  trainer.learn(static_cast<std::size_t>(spec.vocab_size) - fixed, corpus.report());
+
+  std::vector<SpmPiece> pieces;
+  pieces.reserve(trainer.learnt() + corpus.required().size());
+  for (std::size_t i = 0; i < trainer.learnt(); ++i) pieces.push_back({trainer.piece(i), -static_cast<float>(i)});
+  for (const auto& c : corpus.required()) {
+    std::string text;
+    utf8_append(text, c.code_point);
+    pieces.push_back({std::move(text), -static_cast<float>(pieces.size())});
+  }
+  auto model = detail::token_train::assemble(corpus, ModelType::bpe, std::move(pieces));
+  if (report != nullptr) *report = corpus.report();
+  return model;
+}
+
+/// The same for lines in memory.
+template <class Line>
+[[nodiscard]] Result<SpmModel> train_bpe(std::span<const Line> lines, const TokenTrainOptions& options, ThreadPool* pool = nullptr,
+                                         TokenTrainReport* report = nullptr) {
+  auto corpus = TrainCorpus::create(options);
+  if (!corpus) return corpus.error();
+  for (const Line& line : lines) corpus->add_line(line);
+  return train_bpe(*std::move(corpus), pool, report);
+}
+
+/// The same for files: spec.input, read one after the other in blocks.
+[[nodiscard]] inline Result<SpmModel> train_bpe(const TokenTrainOptions& options, ThreadPool* pool = nullptr,
+                                                TokenTrainReport* report = nullptr) {
+  auto corpus = TrainCorpus::create(options);
+  if (!corpus) return corpus.error();
+  for (const std::string& path : options.spec.input) {
+    if (auto ok = corpus->add_file(path); !ok) return ok.error();
+  }
+  return train_bpe(*std::move(corpus), pool, report);
+}
+
+}  // namespace v0
+}  // namespace midigpt

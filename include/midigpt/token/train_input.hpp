@@ -1,0 +1,514 @@
+// token/train_input.hpp - what both trainers read: lines filtered, sampled, normalised, cut into counted words, and the
+//   characters that become pieces. Rules and order are SentencePiece's (docs/tokenizer.md names the differences).
+//   Memory: distinct words once, as UTF-8; with input_sentence_size also that many raw lines.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <midigpt/core/error.hpp>
+#include <midigpt/core/file.hpp>
+#include <midigpt/core/utf8.hpp>
+#include <midigpt/token/model.hpp>
+#include <midigpt/token/normalizer.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+/// Which rule of SentencePiece decides: `heap` = 0.2.2 and later, `window` = 0.1.99 to 0.2.1. They differ among pairs of
+/// the lowest frequencies only.
+enum class BpeEra : std::uint8_t { heap, window };
+
+/// A spec with that rule and the usual space handling.
+[[nodiscard]] inline NormalizerSpec normalizer_rule(std::string name) {
+  NormalizerSpec spec;
+  spec.name = std::move(name);
+  return spec;
+}
+
+struct TokenTrainOptions {
+  TrainerSpec spec;
+  /// `name` picks a built-in rule unless precompiled_charsmap is given. Notes need none: "identity".
+  NormalizerSpec normalizer = normalizer_rule("identity");
+  BpeEra era = BpeEra::heap;
+  /// Train what the text has and report it, instead of "Vocabulary size too high".
+  bool cap_vocab = false;
+  /// For input_sentence_size with shuffle_input_sentence: the same seed, the same lines, on every platform.
+  std::uint32_t sampling_seed = 12345678;
+};
+
+/// What became of the text.
+struct TokenTrainReport {
+  std::uint64_t lines = 0;             // read
+  std::uint64_t lines_empty = 0;       // dropped: nothing in them, before or after normalisation
+  std::uint64_t lines_too_long = 0;    // dropped: more bytes than max_sentence_length
+  std::uint64_t lines_reserved = 0;    // dropped: they contain U+2585
+  std::uint64_t lines_not_drawn = 0;   // dropped: beyond input_sentence_size
+  std::uint64_t words = 0;             // distinct words (whole lines without split_by_whitespace)
+  std::uint64_t characters = 0;        // in the lines kept, counted after normalisation
+  std::uint64_t characters_covered = 0;
+  std::uint64_t distinct_characters = 0;
+  std::uint64_t distinct_covered = 0;  // these are pieces
+  std::uint64_t merges = 0;            // learnt pieces
+  std::uint64_t last_frequency = 0;    // how often the last learnt piece occurred
+  std::int32_t vocab_size = 0;         // pieces in the model
+};
+
+namespace detail::token_train {
+
+inline constexpr char32_t k_boundary = U'\t';
+inline constexpr std::string_view k_unknown_mark = "\xE2\x96\x85";  // U+2585
+
+/// Blocks of text that never move.
+class Arena {
+ public:
+  [[nodiscard]] std::string_view keep(std::string_view text) {
+    if (text.size() > left_.size()) {
+      const std::size_t size = (std::max)(k_block, text.size());
+      blocks_.push_back(std::make_unique_for_overwrite<char[]>(size));
+      left_ = {blocks_.back().get(), size};
+    }
+    const std::span<char> place = left_.first(text.size());
+    std::copy(text.begin(), text.end(), place.begin());
+    left_ = left_.subspan(text.size());
+    return {place.data(), place.size()};
+  }
+
+ private:
+  static constexpr std::size_t k_block = std::size_t{1} << 20;
+  std::vector<std::unique_ptr<char[]>> blocks_;
+  std::span<char> left_;
+};
+
+struct Word {
+  std::string_view text;
+  std::uint64_t count = 0;
+};
+
+/// Distinct words and their counts.
+class WordTable {
+ public:
+  void add(std::string_view text, std::uint64_t count, bool merge_equal) {
+    if (!merge_equal) {
+      words_.push_back({arena_.keep(text), count});
+      return;
+    }
+    if (2 * words_.size() >= slots_.size()) grow();
+    const std::uint64_t hash = hash_bytes(as_byte_span(text));
+    std::size_t at = hash & (slots_.size() - 1);
+    for (; slots_[at].index != 0; at = (at + 1) & (slots_.size() - 1)) {
+      Word& word = words_[slots_[at].index - 1];
+      if (slots_[at].hash == static_cast<std::uint32_t>(hash >> 32) && word.text == text) {
+        word.count += count;
+        return;
+      }
+    }
+    words_.push_back({arena_.keep(text), count});
+    slots_[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(words_.size())};
+  }
+
+  [[nodiscard]] std::vector<Word>& words() noexcept { return words_; }
+  [[nodiscard]] const std::vector<Word>& words() const noexcept { return words_; }
+  void forget_slots() { slots_ = {}; }
+
+ private:
+  struct Slot {
+    std::uint32_t hash = 0, index = 0;  // index + 1 of the word; 0 = free
+  };
+  void grow() {
+    std::vector<Slot> bigger((std::max)(std::size_t{1024}, 2 * slots_.size()));
+    for (std::size_t i = 0; i < words_.size(); ++i) {
+      const std::uint64_t hash = hash_bytes(as_byte_span(words_[i].text));
+      std::size_t at = hash & (bigger.size() - 1);
+      while (bigger[at].index != 0) at = (at + 1) & (bigger.size() - 1);
+      bigger[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(i + 1)};
+    }
+    slots_ = std::move(bigger);
+  }
+
+  Arena arena_;
+  std::vector<Word> words_;
+  std::vector<Slot> slots_;
+};
+
+/// Pieces that are not learnt: unknown, control, user-defined, bytes, at fixed ids.
+struct MetaPiece {
+  std::int32_t id = 0;
+  std::string text;
+  PieceType type = PieceType::control;
+};
+
+[[nodiscard]] inline Error refuse(std::string what) { return Error{Errc::bad_value, 0, std::move(what)}; }
+
+/// The range checks of spm_train, with its conditions as text.
+[[nodiscard]] inline Result<void> check_spec(const TrainerSpec& s) {
+  const auto within = [](auto v, auto low, auto high) { return v >= low && v <= high; };
+  if (s.vocab_size <= 0) return refuse("[(trainer_spec.vocab_size()) > (0)] vocab_size is " + std::to_string(s.vocab_size));
+  if (!within(double{s.character_coverage}, double{0.98f}, 1.0)) {
+    return refuse("[trainer_spec.character_coverage() >= 0.98 && trainer_spec.character_coverage() <= 1.0] character_coverage is " +
+                  std::to_string(s.character_coverage));
+  }
+  if (!within(s.max_sentencepiece_length, 1, 512)) {
+    return refuse("max_sentencepiece_length must be in 1..512, is " + std::to_string(s.max_sentencepiece_length));
+  }
+  if (!within(s.num_threads, 1, 1024)) return refuse("num_threads must be in 1..1024, is " + std::to_string(s.num_threads));
+  if (!within(s.self_test_sample_size, 0, 1000)) {
+    return refuse("self_test_sample_size must be in 0..1000, is " + std::to_string(s.self_test_sample_size));
+  }
+  if (!within(s.num_sub_iterations, 1, 10)) {
+    return refuse("num_sub_iterations must be in 1..10, is " + std::to_string(s.num_sub_iterations));
+  }
+  if (!within(s.shrinking_factor, 0.5f, 0.95f)) {
+    return refuse("shrinking_factor must be in 0.5..0.95, is " + std::to_string(s.shrinking_factor));
+  }
+  if (!within(s.max_sentence_length, 10, 1 << 30)) {
+    return refuse("max_sentence_length must be in 10..2^30, is " + std::to_string(s.max_sentence_length));
+  }
+  if (s.input_sentence_size != 0 && s.input_sentence_size <= 100) {
+    return refuse("[trainer_spec.input_sentence_size() <= 0 || trainer_spec.input_sentence_size() > 100] input_sentence_size is " +
+                  std::to_string(s.input_sentence_size));
+  }
+  if (!s.input_format.empty() && s.input_format != "text" && s.input_format != "tsv") {
+    return refuse("input_format must be text or tsv, is " + s.input_format);
+  }
+  return {};
+}
+
+/// The fixed pieces sorted by id.
+[[nodiscard]] inline Result<std::vector<MetaPiece>> meta_pieces(const TrainerSpec& s) {
+  std::vector<MetaPiece> out;
+  const auto find = [&](std::int32_t id) {
+    return std::find_if(out.begin(), out.end(), [&](const MetaPiece& m) { return m.id == id; });
+  };
+  bool has_unk = false;
+  struct Special {
+    const char* flag;
+    std::int32_t id;
+    const std::string& text;
+  };
+  for (const Special& p : {Special{"unk", s.unk_id, s.unk_piece}, Special{"bos", s.bos_id, s.bos_piece},
+                           Special{"eos", s.eos_id, s.eos_piece}, Special{"pad", s.pad_id, s.pad_piece}}) {
+    if (p.id < 0) continue;
+    const bool is_unk = p.text == s.unk_piece;
+    if (p.id >= s.vocab_size || find(p.id) != out.end() || (is_unk && has_unk)) {
+      return refuse(std::string(p.flag) + "_id " + std::to_string(p.id) + ": outside the vocabulary, taken, or a second unk");
+    }
+    has_unk = has_unk || is_unk;
+    out.push_back({p.id, p.text, is_unk ? PieceType::unknown : PieceType::control});
+  }
+  if (!has_unk) return refuse(s.unk_piece + " must be defined.");
+
+  std::vector<std::pair<std::string, PieceType>> symbols;
+  for (const std::string& text : s.control_symbols) symbols.emplace_back(text, PieceType::control);
+  for (const std::string& text : s.user_defined_symbols) symbols.emplace_back(text, PieceType::user_defined);
+  if (s.byte_fallback) {
+    for (int b = 0; b < 256; ++b) {
+      constexpr char digits[] = "0123456789ABCDEF";
+      symbols.emplace_back(std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", PieceType::byte);
+    }
+  }
+  std::vector<std::string> seen;
+  std::vector<bool> taken(out.size() + symbols.size() + 1, false);
+  for (const MetaPiece& m : out) {
+    if (static_cast<std::size_t>(m.id) < taken.size()) taken[static_cast<std::size_t>(m.id)] = true;
+  }
+  std::size_t next = 0;
+  const std::size_t specials = out.size();
+  std::vector<std::string> sorted;
+  for (const auto& [text, type] : symbols) {
+    const auto place = std::lower_bound(sorted.begin(), sorted.end(), text);
+    if (place != sorted.end() && *place == text) return refuse(text + " is already defined. duplicated symbols are not allowed.");
+    sorted.insert(place, text);
+    if (text == s.unk_piece) return refuse(text + " must not be defined with --control_symbols and --user_defined_symbols.");
+    const bool renames = (text == s.bos_piece && s.bos_id >= 0) || (text == s.eos_piece && s.eos_id >= 0) ||
+                         (text == s.pad_piece && s.pad_id >= 0);
+    if (renames) {
+      for (std::size_t i = 0; i < specials; ++i) {
+        if (out[i].text == text) {
+          out[i].type = type;
+          break;
+        }
+      }
+      continue;
+    }
+    while (next < taken.size() && taken[next]) ++next;
+    out.push_back({static_cast<std::int32_t>(next), text, type});
+    ++next;
+  }
+  std::sort(out.begin(), out.end(), [](const MetaPiece& a, const MetaPiece& b) { return a.id < b.id; });
+  return out;
+}
+
+/// A character that becomes a piece of its own.
+struct RequiredChar {
+  char32_t code_point = 0;
+  std::uint64_t count = 0;
+};
+
+/// Calls visit(word) for each word of a normalised line: cut before each U+2581 (after it in suffix mode); a run of
+/// several stays together when `keep_runs`.
+template <class Visit>
+void for_each_word(std::string_view line, bool suffix, bool keep_runs, Visit&& visit) {
+  const std::size_t mark = k_space_mark.size();
+  std::size_t begin = 0, at = line.find(k_space_mark);
+  while (at != std::string_view::npos) {
+    std::size_t end = at + mark;  // the run is [at, end)
+    while (keep_runs && line.substr(end).starts_with(k_space_mark)) end += mark;
+    const std::size_t cut = suffix ? end : at;
+    if (cut > begin) visit(line.substr(begin, cut - begin));
+    begin = cut;
+    at = line.find(k_space_mark, end);
+  }
+  if (begin < line.size()) visit(line.substr(begin));
+}
+
+}  // namespace detail::token_train
+
+/// Training text, added line by line from anywhere; files of any size pass through without being held.
+class TrainCorpus {
+ public:
+  [[nodiscard]] static Result<TrainCorpus> create(TokenTrainOptions options) {
+    if (auto ok = detail::token_train::check_spec(options.spec); !ok) return ok.error();
+    auto metas = detail::token_train::meta_pieces(options.spec);
+    if (!metas) return metas.error();
+    auto normalizer = Normalizer::create(options.normalizer, options.spec.treat_whitespace_as_suffix);
+    if (!normalizer) return normalizer.error();
+    return TrainCorpus(std::move(options), *std::move(metas), *std::move(normalizer));
+  }
+
+  /// Adds one line that stands `count` times in the text. The view is not kept.
+  void add_line(std::string_view line, std::uint64_t count = 1) {
+    const TrainerSpec& s = options_.spec;
+    ++report_.lines;
+    if (line.empty()) {
+      ++report_.lines_empty;
+    } else if (line.size() > static_cast<std::size_t>(s.max_sentence_length)) {
+      ++report_.lines_too_long;
+    } else if (line.find(detail::token_train::k_unknown_mark) != std::string_view::npos) {
+      ++report_.lines_reserved;
+    } else {
+      ++accepted_;
+      if (s.self_test_sample_size > 0) draw_self_test(line);
+      if (s.input_sentence_size == 0) return take(line, count);
+      if (drawn_.size() < s.input_sentence_size) {
+        drawn_.push_back({std::string(line), count});
+        return;
+      }
+      ++report_.lines_not_drawn;
+      if (!s.shuffle_input_sentence) return;
+      if (const std::uint64_t slot = draw(accepted_); slot < drawn_.size()) drawn_[slot] = {std::string(line), count};
+    }
+  }
+
+  /// True when further lines cannot matter: the first input_sentence_size lines are in and nothing is shuffled.
+  [[nodiscard]] bool full() const noexcept {
+    const TrainerSpec& s = options_.spec;
+    return s.input_sentence_size != 0 && !s.shuffle_input_sentence && drawn_.size() >= s.input_sentence_size;
+  }
+
+  /// Adds the lines of a file, cut at LF only, or the `text TAB count` rows of a TSV, as spec.input_format says.
+  [[nodiscard]] Result<void> add_file(const std::string& path) {
+    const detail::FileCloser file{std::fopen(path.c_str(), "rb")};
+    if (file.f == nullptr) return detail::io_error("cannot open", path);
+    std::vector<char> block(std::size_t{1} << 18);
+    std::string partial;  // the line that the last block ended in
+    std::uint64_t offset = 0;
+    while (!full()) {
+      const std::size_t got = std::fread(block.data(), 1, block.size(), file.f);
+      if (got == 0) break;
+      std::string_view text(block.data(), got);
+      for (std::size_t lf; !full() && (lf = text.find('\n')) != std::string_view::npos; text.remove_prefix(lf + 1)) {
+        if (partial.empty()) {
+          if (auto ok = add_row(text.substr(0, lf), path, offset); !ok) return ok;
+        } else {
+          partial += text.substr(0, lf);
+          if (auto ok = add_row(partial, path, offset); !ok) return ok;
+          partial.clear();
+        }
+      }
+      offset += got;
+      partial += text;
+    }
+    if (std::ferror(file.f) != 0) return detail::io_error("cannot read", path);
+    if (!partial.empty() && !full()) return add_row(partial, path, offset);
+    return {};
+  }
+
+  [[nodiscard]] const TokenTrainOptions& options() const noexcept { return options_; }
+
+  // What the trainers take. After finish(): words in their order, required characters by count, then code point.
+  [[nodiscard]] Result<void> finish();
+  [[nodiscard]] const std::vector<detail::token_train::Word>& words() const noexcept { return table_.words(); }
+  [[nodiscard]] const std::vector<detail::token_train::RequiredChar>& required() const noexcept { return required_; }
+  [[nodiscard]] const std::vector<detail::token_train::MetaPiece>& metas() const noexcept { return metas_; }
+  [[nodiscard]] const std::vector<std::string>& self_test_lines() const noexcept { return self_test_; }
+  [[nodiscard]] TokenTrainReport& report() noexcept { return report_; }
+  /// Gives the text back to the system once a trainer has its own form of it.
+  void drop_words() { table_ = {}; }
+
+ private:
+  struct Drawn {
+    std::string line;
+    std::uint64_t count = 1;
+  };
+
+  TrainCorpus(TokenTrainOptions options, std::vector<detail::token_train::MetaPiece> metas, Normalizer normalizer)
+      : options_(std::move(options)), metas_(std::move(metas)), normalizer_(std::move(normalizer)),
+        draws_(options_.sampling_seed), self_test_draws_(options_.sampling_seed) {
+    std::vector<std::string> texts;
+    for (const auto& m : metas_) texts.push_back(m.text);
+    boundaries_ = SymbolMatcher(std::move(texts));
+  }
+
+  [[nodiscard]] Result<void> add_row(std::string_view row, const std::string& path, std::uint64_t offset) {
+    if (options_.spec.input_format != "tsv") {
+      add_line(row);
+      return {};
+    }
+    const std::size_t tab = row.find('\t');
+    std::uint64_t count = 0;
+    bool good = tab != std::string_view::npos && tab + 1 < row.size() && row.size() - tab < 20;
+    for (std::size_t i = tab + 1; good && i < row.size(); ++i) {
+      good = row[i] >= '0' && row[i] <= '9';
+      count = count * 10 + static_cast<std::uint64_t>(row[i] - '0');
+    }
+    if (!good || count == 0) return Error{Errc::bad_value, offset, path + ": a TSV row is not `text TAB count`, count >= 1"};
+    add_line(row.substr(0, tab), count);
+    return {};
+  }
+
+  /// Uniform in [0, n): multiply and reject on one 32-bit output, as libstdc++ 11 and later do.
+  template <class Engine>
+  [[nodiscard]] static std::uint64_t below(Engine& engine, std::uint64_t n) {
+    const auto range = static_cast<std::uint32_t>((std::min)(n, std::uint64_t{0xFFFFFFFFu}));
+    for (;;) {
+      const std::uint64_t product = std::uint64_t{static_cast<std::uint32_t>(engine())} * range;
+      if (static_cast<std::uint32_t>(product) >= (0u - range) % range) return product >> 32;
+    }
+  }
+  [[nodiscard]] std::uint64_t draw(std::uint64_t n) { return below(draws_, n); }
+
+  void draw_self_test(std::string_view line) {
+    const auto wanted = static_cast<std::size_t>(options_.spec.self_test_sample_size);
+    if (self_test_.size() < wanted) {
+      self_test_.emplace_back(line);
+    } else if (const std::uint64_t slot = below(self_test_draws_, accepted_); slot < wanted) {
+      self_test_[slot] = line;
+    }
+  }
+
+  void take(std::string_view line, std::uint64_t count) {
+    normalizer_.normalise(line, normal_);
+    mark_boundaries();
+    const TrainerSpec& s = options_.spec;
+    if (normal_.empty()) ++report_.lines_empty;
+    if (!s.split_by_whitespace) {
+      table_.add(normal_, count, false);
+      return;
+    }
+    detail::token_train::for_each_word(normal_, s.treat_whitespace_as_suffix, s.allow_whitespace_only_pieces,
+                                       [&](std::string_view word) { table_.add(word, count, true); });
+  }
+
+  /// Replaces every longest match of a meta piece by a TAB, which no piece crosses.
+  void mark_boundaries() {
+    std::size_t at = 0, out = 0;
+    while (at < normal_.size()) {
+      const std::size_t n = boundaries_.longest(std::string_view(normal_).substr(at));
+      normal_[out++] = n == 0 ? normal_[at] : '\t';
+      at += n == 0 ? 1 : n;
+    }
+    normal_.resize(out);
+  }
+
+  TokenTrainOptions options_;
+  std::vector<detail::token_train::MetaPiece> metas_;
+  Normalizer normalizer_;
+  SymbolMatcher boundaries_;
+  std::mt19937 draws_, self_test_draws_;
+  std::uint64_t accepted_ = 0;
+  std::vector<Drawn> drawn_;
+  std::vector<std::string> self_test_;
+  std::string normal_;
+  detail::token_train::WordTable table_;
+  std::vector<detail::token_train::RequiredChar> required_;
+  TokenTrainReport report_;
+};
+
+/// Ends the input: sorts the words and chooses the characters. Call once, before training.
+inline Result<void> TrainCorpus::finish() {
+  namespace impl = detail::token_train;
+  const TrainerSpec& s = options_.spec;
+  for (Drawn& d : drawn_) take(std::exchange(d.line, {}), d.count);
+  drawn_ = {};
+  table_.forget_slots();
+  std::vector<impl::Word>& words = table_.words();
+  if (s.split_by_whitespace) {
+    std::sort(words.begin(), words.end(), [](const impl::Word& a, const impl::Word& b) {
+      return a.count != b.count ? a.count > b.count : a.text < b.text;
+    });
+  } else {
+    for (std::size_t i = 0; i < words.size(); ++i) {  // the real program swaps an empty line with the last one
+      if (!words[i].text.empty()) continue;
+      words[i] = words.back();
+      words.pop_back();
+    }
+    if (!words.empty() && words.back().text.empty()) words.pop_back();
+  }
+  report_.words = words.size();
+
+  std::vector<std::uint64_t> counts(0x110000, 0);
+  for (const impl::Word& word : words) {
+    for (std::size_t at = 0; at < word.text.size();) {
+      const Utf8Char c = utf8_decode(word.text, at);
+      counts[c.code_point] += word.count;
+      at += c.size;
+    }
+  }
+  counts[0] = 0;
+  counts[U' '] = 0;
+  std::vector<bool> forced(0x110000, false);
+  for (const char32_t c : utf8_code_points(s.required_chars)) forced[c] = true;
+  std::vector<impl::RequiredChar> all;
+  for (std::uint32_t c = 0; c < 0x110000; ++c) {
+    if (counts[c] == 0 && !forced[c]) continue;
+    all.push_back({static_cast<char32_t>(c), counts[c]});
+    report_.characters += counts[c];
+  }
+  report_.distinct_characters = all.size();
+  std::sort(all.begin(), all.end(), [&](const impl::RequiredChar& a, const impl::RequiredChar& b) {
+    if (forced[a.code_point] != forced[b.code_point]) return bool{forced[a.code_point]};
+    return a.count != b.count ? a.count > b.count : a.code_point < b.code_point;
+  });
+  std::uint64_t covered = 0;
+  for (const impl::RequiredChar& c : all) {
+    const auto share = static_cast<float>(static_cast<double>(covered) / static_cast<double>(report_.characters));
+    if (!s.use_all_vocab && share >= s.character_coverage) break;
+    covered += c.count;
+    if (c.code_point != impl::k_boundary) required_.push_back(c);
+  }
+  std::sort(required_.begin(), required_.end(), [](const impl::RequiredChar& a, const impl::RequiredChar& b) {
+    return a.count != b.count ? a.count > b.count : a.code_point < b.code_point;
+  });
+  report_.characters_covered = covered;
+  report_.distinct_covered = required_.size();
+  const std::size_t fixed = required_.size() + metas_.size();
+  if (s.model_type != ModelType::word && fixed > static_cast<std::size_t>(s.vocab_size)) {
+    return impl::refuse("[(static_cast<int>(required_chars_.size() + meta_pieces_.size())) <= (trainer_spec_.vocab_size())] Vocabulary "
+                        "size is smaller than required_chars. " + std::to_string(s.vocab_size) + " vs " + std::to_string(fixed) +
+                        ". Increase vocab_size or decrease character_coverage with --character_coverage option.");
+  }
+  return {};
+}
+
+}  // namespace v0
+}  // namespace midigpt
