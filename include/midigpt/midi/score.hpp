@@ -2,6 +2,8 @@
 //   Time is in ticks from the start, 64 bits. A Track is one MTrk chunk; it may speak on several channels.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -92,9 +94,9 @@ struct Track {
 struct Score {
   std::uint16_t format = 1;  // 0 or 1; the sequences of a format 2 file are scores of their own
   Division division;
-  std::vector<Tempo> tempos;                    // by tick, at most one per tick
-  std::vector<TimeSignature> time_signatures;   // by tick
-  std::vector<KeySignature> key_signatures;     // by tick
+  std::vector<Tempo> tempos;                    // by tick, at most one a tick; from all tracks
+  std::vector<TimeSignature> time_signatures;   // likewise
+  std::vector<KeySignature> key_signatures;     // likewise
   std::vector<Track> tracks;
 
   friend bool operator==(const Score&, const Score&) = default;
@@ -104,6 +106,36 @@ struct Score {
   std::size_t n = 0;
   for (const Track& t : score.tracks) n += t.notes.size();
   return n;
+}
+
+namespace detail::midi_score {
+
+template <class T>
+void sort_by_tick(std::vector<T>& items) {
+  const auto earlier = [](const T& a, const T& b) { return a.tick < b.tick; };
+  if (!std::is_sorted(items.begin(), items.end(), earlier)) std::stable_sort(items.begin(), items.end(), earlier);
+}
+
+/// By tick, and of several at one tick the last; the first track, where the map is written, lasts as long.
+template <class T>
+void settle(std::vector<T>& map, std::vector<Track>& tracks) {
+  sort_by_tick(map);
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < map.size(); ++i) {
+    if (i + 1 < map.size() && map[i + 1].tick == map[i].tick) continue;
+    map[kept++] = map[i];
+  }
+  map.resize(kept);
+  if (!map.empty() && !tracks.empty()) tracks.front().end_tick = (std::max)(tracks.front().end_tick, map.back().tick);
+}
+
+}  // namespace detail::midi_score
+
+/// Puts the three maps in the order that a Score promises: by tick, one entry a tick (the last given).
+inline void settle_maps(Score& score) {
+  detail::midi_score::settle(score.tempos, score.tracks);
+  detail::midi_score::settle(score.time_signatures, score.tracks);
+  detail::midi_score::settle(score.key_signatures, score.tracks);
 }
 
 }  // namespace v0
