@@ -18,7 +18,9 @@
 #include <midigpt/token/bpe.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalizer.hpp>
+#include <midigpt/token/unigram.hpp>
 #include <midigpt/token/vocab.hpp>
+#include <midigpt/token/word_char.hpp>
 
 namespace midigpt {
 inline namespace v0 {
@@ -45,11 +47,11 @@ class Tokenizer {
     auto vocab = Vocab::create(std::move(model));
     if (!vocab) return vocab.error();
     const SpmModel& m = vocab->model();
-    if (m.trainer.model_type != ModelType::bpe) return Error{Errc::unsupported, 0, "not a BPE model"};
     const bool suffix = m.trainer.treat_whitespace_as_suffix;
     auto normalizer = Normalizer::create(m.normalizer, suffix, vocab->user_defined());
     if (!normalizer) return normalizer.error();
     Tokenizer t(*std::move(vocab), *std::move(normalizer));
+    if (t.model_type() == ModelType::unigram) t.unigram_ = UnigramEncoder(t.vocab_);
     if (t.model().denormalizer) {
       auto denormalizer = Normalizer::create(*t.model().denormalizer);
       if (!denormalizer) return denormalizer.error();
@@ -171,6 +173,7 @@ class Tokenizer {
   /// The id of a piece's text, unk_id() if there is none.
   [[nodiscard]] std::int32_t id(std::string_view piece) const noexcept { return vocab_.id(piece); }
   [[nodiscard]] const SpmModel& model() const noexcept { return vocab_.model(); }
+  [[nodiscard]] ModelType model_type() const noexcept { return vocab_.model().trainer.model_type; }
   [[nodiscard]] const Vocab& vocab() const noexcept { return vocab_; }
   [[nodiscard]] const Normalizer& normalizer() const noexcept { return normalizer_; }
 
@@ -249,8 +252,16 @@ class Tokenizer {
   }
 
   void encode_spans(std::string_view normalized, std::vector<PieceSpan>& out) const {
-    BpeScratch scratch;
-    bpe_encode(vocab_, user_defined_, normalized, out, scratch);
+    switch (model_type()) {
+      case ModelType::unigram: unigram_.encode(vocab_, normalized, out); break;
+      case ModelType::bpe: {
+        BpeScratch scratch;
+        bpe_encode(vocab_, user_defined_, normalized, out, scratch);
+        break;
+      }
+      case ModelType::word: word_encode(vocab_, normalized, out); break;
+      case ModelType::character: char_encode(vocab_, user_defined_, normalized, out); break;
+    }
   }
 
   /// Neighbouring unknown characters become one piece, or bytes; normalised offsets become original ones.
@@ -313,6 +324,7 @@ class Tokenizer {
   Vocab vocab_;
   Normalizer normalizer_, denormalizer_;
   SymbolMatcher user_defined_;
+  UnigramEncoder unigram_;
 };
 
 /// Reads a .model file.
