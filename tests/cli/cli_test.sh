@@ -105,9 +105,17 @@ exists run/model.safetensors run/tokenizer.model run/tokenizer.vocab run/curve.c
 expect 0 "$midigpt" train music -o run2 --preset nano --steps 6 --seed 3
 same run/model.safetensors run2/model.safetensors
 same run/tokenizer.model run2/tokenizer.model
-expect 0 "$midigpt" train music -o half --preset nano --steps 3 --seed 3 --total-steps 6
-expect 0 "$midigpt" train music -o half --steps 6 --seed 3 --resume
-same run/model.safetensors half/model.safetensors
+# Ctrl-C: the step is finished, the state saved, and resuming ends in the same bytes as never having stopped
+"$midigpt" train music -o whole --preset nano --steps 60 --seed 3 2>/dev/null >&2 && ok || no "train whole"
+"$midigpt" train music -o half --preset nano --steps 60 --seed 3 >stdout 2>stderr &
+pid=$!
+for _ in $(seq 1 200); do [ -s half/curve.csv ] && [ "$(wc -l <half/curve.csv)" -gt 2 ] && break; sleep 0.05; done
+kill -INT $pid
+wait $pid
+[ $? -eq 130 ] && ok || no "Ctrl-C: exit code"
+has stderr --resume
+expect 0 "$midigpt" train music -o half --resume
+same whole/model.safetensors half/model.safetensors
 expect 0 "$midigpt" generate --model run --seed 5 -o g.mid --count 2
 exists g-1.mid g-2.mid
 expect 0 "$midigpt" generate --model run --seed 5 -o h.mid --count 2

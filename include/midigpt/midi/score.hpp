@@ -41,7 +41,7 @@ struct ChannelEvent {
 struct MetaEvent {
   std::int64_t tick = 0;
   std::uint8_t type = 0;
-  std::string data;
+  std::string data{};
 
   friend bool operator==(const MetaEvent&, const MetaEvent&) = default;
 };
@@ -82,10 +82,10 @@ struct Division {
 };
 
 struct Track {
-  std::string name;                   // meta 3 at tick 0, bytes as in the file
-  std::vector<Note> notes;            // ordered by (tick, order in the file)
-  std::vector<ChannelEvent> events;   // ordered by (tick, order in the file)
-  std::vector<MetaEvent> metas;       // ordered by (tick, order in the file)
+  std::string name{};                   // meta 3 at tick 0, bytes as in the file
+  std::vector<Note> notes{};            // ordered by (tick, order in the file)
+  std::vector<ChannelEvent> events{};   // ordered by (tick, order in the file)
+  std::vector<MetaEvent> metas{};       // ordered by (tick, order in the file)
   std::int64_t end_tick = 0;          // of the end-of-track event
 
   friend bool operator==(const Track&, const Track&) = default;
@@ -93,11 +93,11 @@ struct Track {
 
 struct Score {
   std::uint16_t format = 1;  // 0 or 1; the sequences of a format 2 file are scores of their own
-  Division division;
-  std::vector<Tempo> tempos;                    // by tick, at most one a tick; from all tracks
-  std::vector<TimeSignature> time_signatures;   // likewise
-  std::vector<KeySignature> key_signatures;     // likewise
-  std::vector<Track> tracks;
+  Division division{};
+  std::vector<Tempo> tempos{};                    // by tick, at most one a tick; from all tracks
+  std::vector<TimeSignature> time_signatures{};   // likewise
+  std::vector<KeySignature> key_signatures{};     // likewise
+  std::vector<Track> tracks{};
 
   friend bool operator==(const Score&, const Score&) = default;
 };

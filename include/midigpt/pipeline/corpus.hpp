@@ -1,0 +1,153 @@
+// pipeline/corpus.hpp - the first step of the main job: files, or the generator -> pieces of text, split in two.
+//   One piece is one score as one line of text. Pieces are split into train and held-out by a hash of their text, so
+//   the same music always lands on the same side, whatever its file is called and whatever lies beside it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <midigpt/codec/text.hpp>
+#include <midigpt/core/bytes.hpp>
+#include <midigpt/core/error.hpp>
+#include <midigpt/core/file.hpp>
+#include <midigpt/midi/folder.hpp>
+#include <midigpt/midi/procedural.hpp>
+#include <midigpt/midi/read.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+/// One score as text. `notes` counts the notes in the text, which is what "per note" figures divide by.
+struct Piece {
+  std::string name;
+  std::string text;
+  std::size_t notes = 0;
+  std::uint64_t hash = 0;
+  bool held_out = false;
+};
+
+struct SkippedFile {
+  std::string name, reason;
+};
+
+struct Corpus {
+  CodecKind codec = CodecKind::multitrack;
+  std::vector<Piece> pieces;
+  std::vector<SkippedFile> skipped;
+  std::size_t files = 0;         // files looked at; generated pieces count as files
+  std::size_t mended_files = 0;  // files that needed repair
+  std::size_t mends = 0;         // repairs in them
+  TextReport report;             // what packing did, summed
+
+  [[nodiscard]] std::size_t notes() const noexcept {
+    std::size_t n = 0;
+    for (const Piece& p : pieces) n += p.notes;
+    return n;
+  }
+};
+
+struct CorpusOptions {
+  CodecKind codec = CodecKind::multitrack;
+  double held_out = 0.1;  // share of the pieces, 0 <= held_out < 1
+  /// Called after each file with (done, total).
+  std::function<void(std::size_t, std::size_t)> on_progress;
+};
+
+/// One line for people: what was used, skipped and mended.
+[[nodiscard]] inline std::string summary(const Corpus& corpus) {
+  std::string s = std::to_string(corpus.pieces.size()) + " pieces with " + std::to_string(corpus.notes()) + " notes from " +
+                  std::to_string(corpus.files) + " files; " + std::to_string(corpus.skipped.size()) + " skipped, " +
+                  std::to_string(corpus.mended_files) + " mended (" + std::to_string(corpus.mends) + " repairs)";
+  const auto add = [&](std::size_t n, const char* what) {
+    if (n > 0) s += "; " + std::to_string(n) + " " + what;
+  };
+  add(corpus.report.notes_dropped, "notes left out");
+  add(corpus.report.onsets_rounded, "onsets rounded to the grid");
+  add(corpus.report.durations_rounded, "durations rounded");
+  add(corpus.report.steps_clamped, "gaps clamped");
+  add(corpus.report.durations_clamped, "durations clamped");
+  add(corpus.report.values_clamped, "values clamped");
+  return s;
+}
+
+/// Marks the held-out pieces: those whose hash falls below the share; if that leaves one side empty, the piece with the
+/// smallest hash (largest hash) changes sides.
+inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
+  for (Piece& p : pieces) {
+    p.hash = hash_bytes(as_byte_span(p.text));
+    p.held_out = static_cast<double>(p.hash >> 11) * 0x1p-53 < held_out;
+  }
+  if (pieces.size() < 2 || held_out <= 0) return;
+  const auto [low, high] = std::ranges::minmax_element(pieces, {}, &Piece::hash);
+  const std::uint64_t lowest = low->hash, highest = high->hash;
+  for (Piece& p : pieces) {  // by value: copies of one piece move together
+    if (p.hash == lowest) p.held_out = true;
+    if (p.hash == highest) p.held_out = false;
+  }
+}
+
+namespace detail::corpus {
+
+inline void add_score(Corpus& corpus, std::string name, const Score& score) {
+  Piece piece;
+  piece.text = to_text(score, corpus.codec, &corpus.report);
+  piece.notes = count_text_notes(piece.text, corpus.codec);
+  if (piece.notes == 0) {
+    corpus.skipped.push_back({std::move(name), "no notes"});
+    return;
+  }
+  piece.name = std::move(name);
+  corpus.pieces.push_back(std::move(piece));
+}
+
+}  // namespace detail::corpus
+
+/// Reads, repairs and packs the named files. A file that cannot be used is in `skipped` with its reason.
+[[nodiscard]] inline Corpus corpus_from_files(std::span<const std::string> paths, const CorpusOptions& options = {}) {
+  Corpus corpus;
+  corpus.codec = options.codec;
+  corpus.files = paths.size();
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    ReadReport report;
+    auto bytes = read_file(paths[i], ReadOptions{}.max_bytes);
+    auto scores = bytes ? parse_midi_sequences(*bytes, {.repair = true}, &report) : Result<std::vector<Score>>(bytes.error());
+    if (!scores) {
+      corpus.skipped.push_back({paths[i], describe(scores.error())});
+    } else {
+      if (report.mend_count > 0) ++corpus.mended_files;
+      corpus.mends += report.mend_count;
+      for (std::size_t s = 0; s < scores->size(); ++s) {
+        detail::corpus::add_score(corpus, scores->size() == 1 ? paths[i] : paths[i] + "#" + std::to_string(s), (*scores)[s]);
+      }
+    }
+    if (options.on_progress) options.on_progress(i + 1, paths.size());
+  }
+  split_by_content(corpus.pieces, options.held_out);
+  return corpus;
+}
+
+/// `count` generated pieces with the seeds seed, seed + 1, ...
+[[nodiscard]] inline Corpus corpus_from_generator(std::size_t count, std::uint64_t seed, const DiceOptions& dice_options = {},
+                                                  const CorpusOptions& options = {}) {
+  Corpus corpus;
+  corpus.codec = options.codec;
+  corpus.files = count;
+  for (std::size_t i = 0; i < count; ++i) {
+    DiceOptions d = dice_options;
+    d.seed = seed + i;
+    detail::corpus::add_score(corpus, "dice " + std::to_string(d.seed), dice(d));
+    if (options.on_progress) options.on_progress(i + 1, count);
+  }
+  split_by_content(corpus.pieces, options.held_out);
+  return corpus;
+}
+
+}  // namespace v0
+}  // namespace midigpt

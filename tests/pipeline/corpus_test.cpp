@@ -1,0 +1,88 @@
+#include <midigpt/pipeline/corpus.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <midigpt/core/file.hpp>
+#include <midigpt/midi/write.hpp>
+
+using namespace midigpt;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct MusicFolder {
+  fs::path path = fs::temp_directory_path() / ("midigpt_corpus_test_" + std::to_string(::getpid()));
+  MusicFolder() {
+    fs::create_directories(path / "sub");
+    for (int seed = 1; seed <= 12; ++seed) {
+      const char* ending[] = {".mid", ".midi", ".MID"};
+      const fs::path file = (seed % 2 ? path : path / "sub") / (std::to_string(seed) + ending[seed % 3]);
+      REQUIRE(write_midi(file.string(), dice({.seed = static_cast<std::uint64_t>(seed), .bars = 4})));
+    }
+    REQUIRE(write_file_atomic((path / "broken.mid").string(), "this is not MIDI"));
+    REQUIRE(write_file_atomic((path / "silent.mid").string(), midi_bytes(Score{.tracks = {Track{}}})));
+    REQUIRE(write_file_atomic((path / "notes.txt").string(), "not music"));
+  }
+  ~MusicFolder() { fs::remove_all(path); }
+};
+
+}  // namespace
+
+TEST_CASE("corpus: every file of a folder is a piece or has a reason") {
+  const MusicFolder folder;
+  const auto files = find_midi_files(folder.path.string());
+  REQUIRE(files);
+  CHECK(files->size() == 14);
+  const Corpus corpus = corpus_from_files(*files);
+  CHECK(corpus.files == 14);
+  CHECK(corpus.pieces.size() == 12);
+  REQUIRE(corpus.skipped.size() == 2);
+  for (const SkippedFile& s : corpus.skipped) {
+    CAPTURE(s.name);
+    CHECK_FALSE(s.reason.empty());
+    if (s.name.ends_with("silent.mid")) CHECK(s.reason == "no notes");
+    else CHECK(s.name.ends_with("broken.mid"));
+  }
+  CHECK(corpus.notes() > 100);
+  CHECK(summary(corpus).find("2 skipped") != std::string::npos);
+}
+
+TEST_CASE("corpus: the split follows the music, not its name, place or company") {
+  const Corpus all = corpus_from_generator(200, 1, {.bars = 4});
+  std::map<std::string, bool> side;
+  for (const Piece& p : all.pieces) side[p.text] = p.held_out;
+  const auto held = std::ranges::count(all.pieces, true, &Piece::held_out);
+  CHECK(held >= 8);
+  CHECK(held <= 36);
+
+  std::vector<Piece> half(all.pieces.begin() + 50, all.pieces.begin() + 150);
+  std::ranges::reverse(half);
+  for (Piece& p : half) p.name = "renamed";
+  split_by_content(half, 0.1);
+  int moved = 0;
+  for (const Piece& p : half) moved += p.held_out != side[p.text];
+  CHECK(moved <= 2);  // the pieces with the smallest and the largest hash are placed by rule
+}
+
+TEST_CASE("corpus: neither side is empty where there are two different pieces, and copies stay together") {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    Corpus two = corpus_from_generator(2, seed * 10, {.bars = 2});
+    two.pieces.push_back(two.pieces[0]);
+    split_by_content(two.pieces, 0.1);
+    CHECK(two.pieces[0].held_out != two.pieces[1].held_out);
+    CHECK(two.pieces[0].held_out == two.pieces[2].held_out);
+    split_by_content(two.pieces, 0);
+    for (const Piece& p : two.pieces) CHECK_FALSE(p.held_out);
+  }
+}
+
+TEST_CASE("corpus: nothing depends on when or how often it is made") {
+  const Corpus a = corpus_from_generator(10, 7), b = corpus_from_generator(10, 7);
+  for (std::size_t i = 0; i < a.pieces.size(); ++i) CHECK(a.pieces[i].text == b.pieces[i].text);
+}
