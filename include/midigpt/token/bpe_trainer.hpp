@@ -142,16 +142,14 @@ class Trainer {
     text_.push_back(k_gap);
     for (const auto& word : corpus.words()) {
       weights_.push_back(word.count);
-      for (std::size_t at = 0; at < word.text.size();) {
-        if (!delimiter.empty() && word.text.substr(at).starts_with(delimiter)) {
+      for (std::string_view rest = word.text; !rest.empty();) {
+        if (!delimiter.empty() && rest.starts_with(delimiter)) {
           if (text_.back() != k_gap) text_.push_back(k_gap);
-          at += delimiter.size();
+          rest.remove_prefix(delimiter.size());
           continue;
         }
-        const Utf8Char c = utf8_decode(word.text, at);
-        const std::uint32_t symbol = number[c.code_point];
+        const std::uint32_t symbol = number[token_train::pop_character(rest)];
         if (symbol != k_gap || text_.back() != k_gap) text_.push_back(symbol);
-        at += c.size;
       }
       if (text_.back() != k_gap) text_.push_back(k_gap);
       if (weighted_) word_of_.resize(text_.size(), static_cast<std::uint32_t>(weights_.size() - 1));

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/charsmap.hpp>
@@ -203,6 +204,17 @@ class Normalizer {
   [[nodiscard]] std::size_t copied_run(std::string_view text, std::size_t at) const noexcept {
     const std::size_t begin = at;
     while (at < text.size() && copied_[static_cast<unsigned char>(text[at])]) {
+      if (!One && text.size() - at >= 4) {  // U+40000..U+FFFFF, where packed notes lie, and ASCII: no decoding
+        const std::uint32_t four = load_le<std::uint32_t>(as_byte_span(text.substr(at, 4)).data());
+        if ((four & 0xC0C0C0FCu) == 0x808080F0u && (four & 0xFFu) != 0xF0u) {
+          at += 4;
+          continue;
+        }
+        if ((four & 0x80u) == 0) {
+          ++at;
+          continue;
+        }
+      }
       const Utf8Char c = utf8_decode(text, at);
       if (!c.valid) break;
       at += c.size;

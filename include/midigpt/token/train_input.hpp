@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/utf8.hpp>
@@ -89,6 +90,39 @@ class Arena {
   std::span<char> left_;
 };
 
+/// The character at the front of `text`, which is cut off. Requires: well-formed text, not empty.
+[[nodiscard]] inline char32_t pop_character(std::string_view& text) noexcept {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i])); };
+  const std::uint32_t lead = byte(0);
+  std::uint32_t c = lead;
+  std::size_t size = 1;
+  if (lead >= 0xF0) {
+    c = (lead & 7u) << 18 | (byte(1) & 63u) << 12 | (byte(2) & 63u) << 6 | (byte(3) & 63u);
+    size = 4;
+  } else if (lead >= 0xE0) {
+    c = (lead & 15u) << 12 | (byte(1) & 63u) << 6 | (byte(2) & 63u);
+    size = 3;
+  } else if (lead >= 0x80) {
+    c = (lead & 31u) << 6 | (byte(1) & 63u);
+    size = 2;
+  }
+  text.remove_prefix(size);
+  return static_cast<char32_t>(c);
+}
+
+[[nodiscard]] inline std::uint32_t hash_text(std::string_view text) noexcept {
+  std::uint64_t h = text.size();
+  const ByteSpan bytes = as_byte_span(text);
+  std::size_t at = 0;
+  for (; at + 8 <= bytes.size(); at += 8) {
+    h = (h ^ load_le<std::uint64_t>(bytes.data() + at)) * 0x9E3779B97F4A7C15u;
+    h ^= h >> 32;
+  }
+  for (; at < bytes.size(); ++at) h = (h ^ std::to_integer<std::uint64_t>(bytes[at])) * 0x100000001B3u;
+  h *= 0x9E3779B97F4A7C15u;
+  return static_cast<std::uint32_t>(h >> 32);
+}
+
 struct Word {
   std::string_view text;
   std::uint64_t count = 0;
@@ -103,17 +137,17 @@ class WordTable {
       return;
     }
     if (2 * words_.size() >= slots_.size()) grow();
-    const std::uint64_t hash = hash_bytes(as_byte_span(text));
+    const std::uint32_t hash = hash_text(text);
     std::size_t at = hash & (slots_.size() - 1);
     for (; slots_[at].index != 0; at = (at + 1) & (slots_.size() - 1)) {
       Word& word = words_[slots_[at].index - 1];
-      if (slots_[at].hash == static_cast<std::uint32_t>(hash >> 32) && word.text == text) {
+      if (slots_[at].hash == hash && word.text == text) {
         word.count += count;
         return;
       }
     }
     words_.push_back({arena_.keep(text), count});
-    slots_[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(words_.size())};
+    slots_[at] = {hash, static_cast<std::uint32_t>(words_.size())};
   }
 
   [[nodiscard]] std::vector<Word>& words() noexcept { return words_; }
@@ -126,11 +160,11 @@ class WordTable {
   };
   void grow() {
     std::vector<Slot> bigger((std::max)(std::size_t{1024}, 2 * slots_.size()));
-    for (std::size_t i = 0; i < words_.size(); ++i) {
-      const std::uint64_t hash = hash_bytes(as_byte_span(words_[i].text));
-      std::size_t at = hash & (bigger.size() - 1);
+    for (const Slot& slot : slots_) {
+      if (slot.index == 0) continue;
+      std::size_t at = slot.hash & (bigger.size() - 1);
       while (bigger[at].index != 0) at = (at + 1) & (bigger.size() - 1);
-      bigger[at] = {static_cast<std::uint32_t>(hash >> 32), static_cast<std::uint32_t>(i + 1)};
+      bigger[at] = slot;
     }
     slots_ = std::move(bigger);
   }
@@ -421,7 +455,9 @@ class TrainCorpus {
 
   /// Replaces every longest match of a meta piece by a TAB, which no piece crosses.
   void mark_boundaries() {
-    std::size_t at = 0, out = 0;
+    std::size_t at = 0;
+    while (at < normal_.size() && !boundaries_.may_start(static_cast<unsigned char>(normal_[at]))) ++at;
+    std::size_t out = at;
     while (at < normal_.size()) {
       const std::size_t n = boundaries_.longest(std::string_view(normal_).substr(at));
       normal_[out++] = n == 0 ? normal_[at] : '\t';
@@ -468,11 +504,7 @@ inline Result<void> TrainCorpus::finish() {
 
   std::vector<std::uint64_t> counts(0x110000, 0);
   for (const impl::Word& word : words) {
-    for (std::size_t at = 0; at < word.text.size();) {
-      const Utf8Char c = utf8_decode(word.text, at);
-      counts[c.code_point] += word.count;
-      at += c.size;
-    }
+    for (std::string_view rest = word.text; !rest.empty();) counts[impl::pop_character(rest)] += word.count;
   }
   counts[0] = 0;
   counts[U' '] = 0;
