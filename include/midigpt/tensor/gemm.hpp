@@ -22,6 +22,24 @@ struct Rhs {
   bool transposed = false;
   std::size_t K = 0, N = 0;
   const T* panels = nullptr;  // what Product::pack() made of it
+  std::size_t panel_rows = 0, first_row = 0;  // the panels' K, and where ours begins
+
+  /// Rows [first, first + n) of op(B) as a factor of their own.
+  [[nodiscard]] Rhs rows(std::size_t first, std::size_t n) const noexcept {
+    Rhs part = *this;
+    part.data += transposed ? first : first * ld;
+    part.K = n;
+    part.first_row += first;
+    return part;
+  }
+  /// Columns [first, first + n). Requires: `first` is a multiple of 32, so that a panel begins there.
+  [[nodiscard]] Rhs columns(std::size_t first, std::size_t n) const noexcept {
+    Rhs part = *this;
+    part.data += transposed ? first * ld : first;
+    part.N = n;
+    if (panels != nullptr) part.panels += first * panel_rows;
+    return part;
+  }
 };
 
 /// The left factor and the destination.
@@ -78,49 +96,49 @@ struct Pack {
 };
 
 /// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k ldb + j].
-template <class S, int MR, int NV, bool AT, class T>
+template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
 [[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c,
                                         std::size_t ldc, bool accumulate, const T* bias) {
   using V = typename S::vec;
   constexpr std::size_t W = S::width;
   V sum[MR][NV];
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
+  for (std::size_t i = 0; i < MR; ++i) {
 #pragma GCC unroll 2
-    for (int x = 0; x < NV; ++x) sum[i][x] = V{};
+    for (std::size_t x = 0; x < NV; ++x) sum[i][x] = V{};
   }
   for (std::size_t k = 0; k < K; ++k) {
     V right[NV];
 #pragma GCC unroll 2
-    for (int x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + static_cast<std::size_t>(x) * W);
+    for (std::size_t x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + x * W);
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
-      const V left = (AT ? a[i] : a[static_cast<std::size_t>(i) * lda]) - V{};
+    for (std::size_t i = 0; i < MR; ++i) {
+      const V left = (AT ? a[i] : a[i * lda]) - V{};
 #pragma GCC unroll 2
-      for (int x = 0; x < NV; ++x) sum[i][x] += left * right[x];
+      for (std::size_t x = 0; x < NV; ++x) sum[i][x] += left * right[x];
     }
     a += AT ? lda : 1;
     b += ldb;
   }
   if (bias != nullptr) {
 #pragma GCC unroll 16
-    for (int i = 0; i < MR; ++i) {
+    for (std::size_t i = 0; i < MR; ++i) {
 #pragma GCC unroll 2
-      for (int x = 0; x < NV; ++x) sum[i][x] += *reinterpret_cast<const V*>(bias + static_cast<std::size_t>(x) * W);
+      for (std::size_t x = 0; x < NV; ++x) sum[i][x] += *reinterpret_cast<const V*>(bias + x * W);
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
+  for (std::size_t i = 0; i < MR; ++i) {
 #pragma GCC unroll 2
-    for (int x = 0; x < NV; ++x) {
-      V* out = reinterpret_cast<V*>(c + static_cast<std::size_t>(i) * ldc + static_cast<std::size_t>(x) * W);
+    for (std::size_t x = 0; x < NV; ++x) {
+      V* out = reinterpret_cast<V*>(c + i * ldc + x * W);
       *out = accumulate ? *out + sum[i][x] : sum[i][x];
     }
   }
 }
 
 /// As tile(), for a number of rows known at run time: S::tile_rows, 8, 4, 2 or 1.
-template <class S, int NV, bool AT, class T>
+template <class S, std::size_t NV, bool AT, class T>
 [[gnu::always_inline]] inline void tile_any(std::size_t rows, std::size_t K, const T* a, std::size_t lda, const T* b,
                                             std::size_t ldb, T* c, std::size_t ldc, bool accumulate, const T* bias) {
   if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
@@ -175,7 +193,8 @@ template <class S, bool AT, class T>
 
 struct Multiply {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(const ProductArgs<T>* p, std::size_t N, std::size_t K, const T* panels) {
+  [[gnu::always_inline]] static void run(const ProductArgs<T>* p, const Rhs<T>* right) {
+    const std::size_t N = right->N, K = right->K;
     constexpr std::size_t W = S::width;
     constexpr std::size_t left_ld = (S::tile_rows + W - 1) / W * W;
     alignas(64) T left[k_block * left_ld];  // a strip of transposed A, gathered
@@ -197,9 +216,11 @@ struct Multiply {
                 simd::store<S>(left + r * left_ld + x, v, W);
               }
             }
-            strip<S, true>(rows, n, depth, left, left_ld, panels + j * K, K, k, c, p->ldc, accumulate, bias);
+            strip<S, true>(rows, n, depth, left, left_ld, right->panels + j * right->panel_rows, right->panel_rows,
+                           right->first_row + k, c, p->ldc, accumulate, bias);
           } else {
-            strip<S, false>(rows, n, depth, p->a + i * p->lda + k, p->lda, panels + j * K, K, k, c, p->ldc, accumulate, bias);
+            strip<S, false>(rows, n, depth, p->a + i * p->lda + k, p->lda, right->panels + j * right->panel_rows,
+                            right->panel_rows, right->first_row + k, c, p->ldc, accumulate, bias);
           }
           i += rows;
         }
@@ -223,10 +244,12 @@ struct PackedProduct {
   static void pack(Isa isa, Rhs<T>& b, T* panels) {
     detail::simd_call<detail::gemm::Pack, T>(isa, b.data, b.ld, b.transposed, b.K, b.N, panels);
     b.panels = panels;
+    b.panel_rows = b.K;
+    b.first_row = 0;
   }
   template <class T>
   static void multiply(Isa isa, const ProductArgs<T>& left, const Rhs<T>& b) {
-    detail::simd_call<detail::gemm::Multiply, T>(isa, &left, b.N, b.K, b.panels);
+    detail::simd_call<detail::gemm::Multiply, T>(isa, &left, &b);
   }
 };
 

@@ -167,23 +167,78 @@ template <class S, class F>
   if (i < size) f(i, size - i);
 }
 
+/// Elements n.. become 0.
+template <class S>
+[[gnu::always_inline]] inline void clear_behind(typename S::vec& v, std::size_t n) {
+  for (std::size_t i = n; i < S::width; ++i) v[i] = typename S::scalar(0);
+}
+
+/// v := v turned by half, quarter... of its elements: the steps of a tree over all of them.
+template <class S>
+[[gnu::always_inline]] inline void swap_halves(typename S::vec& v, int distance) {
+  if constexpr (S::width == 16) {
+    if (distance == 8) v = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    else if (distance == 4) v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    else if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  } else if constexpr (S::width == 8) {
+    if (distance == 4) v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+    else if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+  } else if constexpr (S::width == 4) {
+    if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1);
+    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2);
+  } else {
+    v = __builtin_shufflevector(v, v, 1, 0);
+  }
+}
+
 template <class S>
 [[gnu::always_inline]] inline typename S::scalar sum(const typename S::vec& v) {
-  typename S::scalar s = v[0];
-  for (std::size_t i = 1; i < S::width; ++i) s += v[i];
-  return s;
+  typename S::vec total = v;
+#pragma GCC unroll 4
+  for (int distance = static_cast<int>(S::width) / 2; distance > 0; distance /= 2) {
+    typename S::vec other = total;
+    swap_halves<S>(other, distance);
+    total += other;
+  }
+  return total[0];
 }
 
 template <class S>
 [[gnu::always_inline]] inline typename S::scalar max(const typename S::vec& v) {
-  typename S::scalar m = v[0];
-  for (std::size_t i = 1; i < S::width; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  typename S::vec high = v;
+#pragma GCC unroll 4
+  for (int distance = static_cast<int>(S::width) / 2; distance > 0; distance /= 2) {
+    typename S::vec other = high;
+    swap_halves<S>(other, distance);
+    high = other > high ? other : high;
+  }
+  return high[0];
 }
 
 template <class S>
 [[gnu::always_inline]] inline void splat(typename S::vec& v, typename S::scalar x) {
   v = x - typename S::vec{};
+}
+
+/// v := the square root of v >= 0. In float x / sqrt(x) by Newton's steps from a first guess in the bits: no vector square
+/// root exists in the extensions, and a loop over std::sqrt keeps its error handling.
+template <class S>
+[[gnu::always_inline]] inline void sqrt(typename S::vec& v) {
+  if constexpr (std::is_same_v<typename S::scalar, double>) {
+    for (std::size_t i = 0; i < S::width; ++i) v[i] = std::sqrt(v[i]);
+  } else {
+    typename S::ivec bits;
+    std::memcpy(&bits, &v, sizeof bits);
+    bits = 0x5F3759DF - (bits >> 1);
+    typename S::vec r;
+    std::memcpy(&r, &bits, sizeof r);
+    const typename S::vec half = v * 0.5f;
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) r = r * (1.5f - half * r * r);
+    v *= r;
+  }
 }
 
 /// v := e^v, 2 ulp in float (degree-6 polynomial, Cephes' coefficients); arguments below -87.3 give 0, above 88.3 are cut.

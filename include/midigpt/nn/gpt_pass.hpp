@@ -1,0 +1,582 @@
+// nn/gpt_pass.hpp - the forward and backward pass of a GPT over one batch, in memory that is planned once.
+//   Depth first: a few sequences (a micro-batch) go through the whole net forward and back before the next ones start, so
+//   that what they leave behind stays in the caches and memory does not grow with the batch.
+//   Threads by lanes: the micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds
+//   to them in order; the lanes' gradients are added in lane order. Who runs a lane does not matter: any number of threads
+//   gives the same bits.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <midigpt/core/parallel.hpp>
+#include <midigpt/core/rng.hpp>
+#include <midigpt/nn/gpt_config.hpp>
+#include <midigpt/nn/module.hpp>
+#include <midigpt/tensor/attention.hpp>
+#include <midigpt/tensor/gemm.hpp>
+#include <midigpt/tensor/kernels.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+template <class T>
+class Gpt;
+
+/// 0 = chosen from the model's size. Another number of lanes or of tokens changes the last bits of the gradients.
+struct GptWorkspaceOptions {
+  Isa isa = best_isa();
+  std::size_t lanes = 0;         // the most threads that can work; each one costs a copy of the gradients
+  std::size_t micro_tokens = 0;  // tokens of a micro-batch, rounded to whole sequences
+};
+
+namespace detail::gpt {
+
+/// Where each parameter stands in the visiting order.
+struct Places {
+  std::size_t wte = 0, features = 0, wpe = 0, layers = 0, ln_f = 0, head = 0, count = 0;
+
+  explicit Places(const GptConfig& c) noexcept {
+    std::size_t at = 1;
+    if (c.n_feature > 0) features = at++;
+    wpe = at++;
+    layers = at;
+    at += 12 * static_cast<std::size_t>(c.n_layer);
+    ln_f = at;
+    at += 2;
+    if (!c.tie_weights) head = at++;
+    count = at;
+  }
+};
+
+/// Order of one layer's parameters.
+enum InLayer : std::size_t { ln_1, ln_1_bias, c_attn, c_attn_bias, c_proj, c_proj_bias, ln_2, ln_2_bias, c_fc, c_fc_bias, mlp_proj, mlp_proj_bias };
+
+/// Hands out pieces of one block; with no block it only counts.
+template <class T>
+struct Arena {
+  T* base = nullptr;
+  std::size_t used = 0;
+  T* take(std::size_t n) noexcept {
+    T* p = base == nullptr ? nullptr : base + used;
+    used += (n + 15) / 16 * 16;
+    return p;
+  }
+};
+
+/// What one layer leaves for its backward pass, M rows each.
+template <class T>
+struct LayerMemory {
+  T *x, *norm1, *stats1, *qkv, *log_sums, *y, *x2, *norm2, *stats2, *fc, *gelu;
+};
+
+/// What one worker needs for one micro-batch.
+template <class T>
+struct WorkerMemory {
+  std::vector<LayerMemory<T>> layers;
+  T *x_final, *norm_f, *stats_f;
+  T *logits, *row_max, *row_sum, *row_shift, *row_target, *row_factor;
+  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention;
+  AlignedBuffer<T> block;
+};
+
+/// How a batch is cut.
+struct Cut {
+  std::size_t B = 0, T = 0, workers = 0;
+  bool training = false;
+  std::size_t sequences = 0;  // of a micro-batch
+  std::size_t micros = 0, lanes = 0, head_rows = 0, head_cols = 0;
+
+  friend bool operator==(const Cut&, const Cut&) = default;
+};
+
+}  // namespace detail::gpt
+
+/// The memory of training or evaluation: planned at the first batch of a shape, no allocation after it. One batch at a time.
+template <class T, class Product = PackedProduct>
+class GptWorkspace {
+ public:
+  explicit GptWorkspace(const GptWorkspaceOptions& options = {}) : options_(options) {}
+  [[nodiscard]] Isa isa() const noexcept { return options_.isa; }
+
+ private:
+  friend class Gpt<T>;
+  using Parameters = std::span<const Parameter<T>>;
+
+  /// One batch. With `gradients` (the model's own parameters) also the backward pass.
+  Loss run(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
+           std::span<Parameter<T>> gradients, const GradientOptions& how) {
+    prepare(config, parameters, table, batch, pool, !gradients.empty());
+    pack(pool);
+    Loss total;
+    for (const std::int32_t t : batch.targets) total.count += t >= 0 ? 1 : 0;
+    const std::size_t denominator = how.denominator > 0 ? how.denominator : (std::max<std::size_t>)(total.count, 1);
+    grad_scale_ = static_cast<T>(1.0 / static_cast<double>(denominator));
+    dropout_seed_ = how.dropout_seed;
+    pool.run(cut_.lanes, [&](std::size_t lane, std::size_t worker) {
+      if (!gradients.empty()) start_lane(lane, gradients, how.accumulate);
+      lane_nats_[lane] = 0;
+      for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
+        const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
+        detail::gpt::WorkerMemory<T>& w = memory_[memory_of(lane, worker)];
+        forward(w, batch, first, n);
+        lane_nats_[lane] += head(w, batch, first, n, lane);
+        if (cut_.training) backward(w, batch, first, n, lane);
+      }
+    });
+    for (const double nats : lane_nats_) total.nats += nats;
+    if (cut_.training && cut_.lanes > 1) reduce(pool, gradients);
+    return total;
+  }
+
+  /// Logits of every position, (B,T,V).
+  void run_logits(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
+                  std::span<T> out) {
+    prepare(config, parameters, table, batch, pool, false);
+    pack(pool);
+    pool.run(cut_.micros, [&](std::size_t m, std::size_t worker) {
+      const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
+      detail::gpt::WorkerMemory<T>& w = memory_[memory_of(m, worker)];
+      forward(w, batch, first, n);
+      multiply(w.norm_f, width_, n * cut_.T, head_forward_, out.data() + first * cut_.T * vocab_, vocab_);
+    });
+  }
+
+  /// Each lane has memory of its own where there are fewer lanes than workers, else each worker.
+  [[nodiscard]] std::size_t memory_of(std::size_t lane, std::size_t worker) const noexcept {
+    return cut_.lanes <= cut_.workers ? lane : worker;
+  }
+
+  // ---- the plan --------------------------------------------------------------------------------------------------
+
+  void prepare(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
+               bool training) {
+    parameters_ = parameters;
+    const detail::gpt::Places places(config);
+    table_ = table;
+    head_table_ = config.tie_weights ? table : parameters[places.head].value.data();
+    const detail::gpt::Cut cut = cut_for(config, parameters, batch, pool, training);
+    if (cut == cut_ && config == config_) return;
+    cut_ = cut;
+    config_ = config;
+    layers_ = static_cast<std::size_t>(config.n_layer);
+    heads_ = static_cast<std::size_t>(config.n_head);
+    width_ = static_cast<std::size_t>(config.n_embd);
+    vocab_ = static_cast<std::size_t>(config.vocab_size);
+    plan_panels();
+    memory_.resize((std::max)(memory_.size(), cut.workers));
+    for (std::size_t w = 0; w < cut.workers; ++w) {
+      detail::gpt::Arena<T> arena;
+      plan_worker(memory_[w], arena);
+      memory_[w].block.reserve(arena.used);
+      arena = {memory_[w].block.data(), 0};
+      plan_worker(memory_[w], arena);
+    }
+    lane_nats_.assign(cut.lanes, 0.0);
+    lane_gradients_.resize(training ? (std::max)(lane_gradients_.size(), cut.lanes) : lane_gradients_.size());
+    if (!training) return;
+    offsets_.clear();
+    slices_.clear();
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      const std::size_t size = parameters[i].value.size();
+      const bool direct = config.n_feature == 0 || i != places.features;  // the features' gradient follows from the table's
+      offsets_.push_back(at);
+      for (std::size_t begin = 0; direct && begin < size; begin += k_slice) slices_.push_back({i, begin, (std::min)(k_slice, size - begin)});
+      if (direct) at += (size + 15) / 16 * 16;
+    }
+    gradient_size_ = at;
+    for (std::size_t lane = 1; lane < cut.lanes; ++lane) lane_gradients_[lane].reserve(at);
+    lane_pointers_.resize(cut.lanes * parameters.size());
+  }
+
+  [[nodiscard]] detail::gpt::Cut cut_for(const GptConfig& config, Parameters parameters, const TokenBatch& batch,
+                                         const ThreadPool& pool, bool training) const noexcept {
+    detail::gpt::Cut cut{.B = batch.B, .T = batch.T, .workers = pool.size(), .training = training};
+    std::size_t size = 0;
+    for (const Parameter<T>& p : parameters) size += p.value.size();
+    const std::size_t most = options_.lanes > 0 ? options_.lanes : size <= 2'000'000 ? 8 : size <= 8'000'000 ? 4 : 2;
+    const std::size_t tokens = options_.micro_tokens > 0 ? options_.micro_tokens : 256;
+    cut.sequences = (std::clamp)(tokens / batch.T, std::size_t{1}, (batch.B + most - 1) / most);
+    cut.micros = (batch.B + cut.sequences - 1) / cut.sequences;
+    cut.lanes = (std::min)(training ? most : cut.micros, cut.micros);
+    cut.workers = (std::min)(cut.workers, cut.lanes);
+    const std::size_t rows = cut.sequences * batch.T, vocab = static_cast<std::size_t>(config.vocab_size);
+    cut.head_cols = 256;
+    cut.head_rows = (std::min)(rows, (std::clamp)(std::size_t{1} << 22, 112 * vocab, 256 * vocab) / vocab);
+    return cut;
+  }
+
+  void plan_worker(detail::gpt::WorkerMemory<T>& w, detail::gpt::Arena<T>& arena) const {
+    const std::size_t M = cut_.sequences * cut_.T, C = width_;
+    w.layers.resize(layers_);
+    for (std::size_t l = 0; l < layers_; ++l) {
+      detail::gpt::LayerMemory<T>& m = w.layers[l];
+      if (l > 0 && !cut_.training) {  // nothing to remember: all layers share the first one's memory, but for x
+        m = w.layers[0];
+        m.x = l % 2 == 1 ? w.dx : w.layers[0].x;
+        continue;
+      }
+      m.x = arena.take(M * C);
+      m.norm1 = arena.take(M * C);
+      m.stats1 = arena.take(2 * M);
+      m.qkv = arena.take(3 * M * C);
+      m.log_sums = arena.take(M * heads_);
+      m.y = arena.take(M * C);
+      m.x2 = arena.take(M * C);
+      m.norm2 = arena.take(M * C);
+      m.stats2 = arena.take(2 * M);
+      m.fc = arena.take(4 * M * C);
+      m.gelu = arena.take(4 * M * C);
+      if (l == 0) w.dx = arena.take(M * C);
+    }
+    w.x_final = arena.take(M * C);
+    w.norm_f = arena.take(M * C);
+    w.stats_f = arena.take(2 * M);
+    const std::size_t R = cut_.head_rows, blocks = (vocab_ + cut_.head_cols - 1) / cut_.head_cols;
+    w.logits = arena.take(R * cut_.head_cols * (cut_.training ? blocks : 1));
+    w.row_max = arena.take(R);
+    w.row_sum = arena.take(R);
+    w.row_shift = arena.take(R * blocks);
+    w.row_target = arena.take(R);
+    w.row_factor = arena.take(R);
+    w.dropped = arena.take(config_.dropout > 0.0f ? M * C : 0);
+    w.attention = arena.take(attention_scratch(cut_.T, C / heads_));
+    if (!cut_.training) return;
+    w.dnorm = arena.take(M * C);
+    w.dqkv = arena.take(3 * M * C);
+    w.dy = arena.take(M * C);
+    w.dfc = arena.take(4 * M * C);
+    w.panels = arena.take(Product::template panel_size<T>(options_.isa, M, 4 * C));
+  }
+
+  /// A factor that both passes use: W forward, W^T backward.
+  struct Weight {
+    Rhs<T> forward, backward;
+    T *forward_panels = nullptr, *backward_panels = nullptr;
+    std::size_t place = 0;
+  };
+
+  void plan_panels() {
+    weights_.clear();
+    const detail::gpt::Places places(config_);
+    const std::size_t C = width_;
+    const auto add = [&](std::size_t place, std::size_t K, std::size_t N) {
+      Weight w;
+      w.place = place;
+      w.forward = {.ld = N, .transposed = false, .K = K, .N = N};
+      w.backward = {.ld = N, .transposed = true, .K = N, .N = K};
+      weights_.push_back(w);
+    };
+    for (std::size_t l = 0; l < layers_; ++l) {
+      const std::size_t at = places.layers + 12 * l;
+      add(at + detail::gpt::c_attn, C, 3 * C);
+      add(at + detail::gpt::c_proj, C, C);
+      add(at + detail::gpt::c_fc, C, 4 * C);
+      add(at + detail::gpt::mlp_proj, 4 * C, C);
+    }
+    head_forward_ = {.ld = C, .transposed = true, .K = C, .N = vocab_};
+    head_backward_ = {.ld = C, .transposed = false, .K = vocab_, .N = C};
+    detail::gpt::Arena<T> arena;
+    const auto take_all = [&] {
+      const auto take = [&](const Rhs<T>& r) { return arena.take(Product::template panel_size<T>(options_.isa, r.K, r.N)); };
+      for (Weight& w : weights_) {
+        w.forward_panels = take(w.forward);
+        w.backward_panels = cut_.training ? take(w.backward) : nullptr;
+      }
+      head_forward_panels_ = take(head_forward_);
+      head_backward_panels_ = cut_.training ? take(head_backward_) : nullptr;
+    };
+    take_all();
+    panel_block_.reserve(arena.used);
+    arena = {panel_block_.data(), 0};
+    take_all();
+  }
+
+  /// All weights into panels, in parallel.
+  void pack(ThreadPool& pool) {
+    for (Weight& w : weights_) w.forward.data = w.backward.data = parameters_[w.place].value.data();
+    head_forward_.data = head_backward_.data = head_table_;
+    pool.run(2 * weights_.size() + 2, [&](std::size_t i, std::size_t) {
+      const bool forward = i % 2 == 0;
+      if (!forward && !cut_.training) return;
+      if (i / 2 == weights_.size()) {
+        Product::pack(options_.isa, forward ? head_forward_ : head_backward_, forward ? head_forward_panels_ : head_backward_panels_);
+      } else {
+        Weight& w = weights_[i / 2];
+        Product::pack(options_.isa, forward ? w.forward : w.backward, forward ? w.forward_panels : w.backward_panels);
+      }
+    });
+  }
+
+  // ---- one micro-batch -------------------------------------------------------------------------------------------
+
+  template <class Kernel, class... Args>
+  void call(Args... args) const {
+    detail::simd_call<Kernel, T>(options_.isa, args...);
+  }
+
+  /// c := a b, or c += a b with `accumulate`; plus the bias.
+  void multiply(const T* a, std::size_t lda, std::size_t M, const Rhs<T>& b, T* c, std::size_t ldc, bool accumulate = false,
+                const T* bias = nullptr) const {
+    Product::multiply(options_.isa,
+                      ProductArgs<T>{.a = a, .lda = lda, .transposed = false, .M = M, .c = c, .ldc = ldc, .accumulate = accumulate, .bias = bias},
+                      b);
+  }
+
+  /// dw (K,N) += x^T dy over M rows.
+  void add_weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels, T* dw) const {
+    Rhs<T> right{.data = dy, .ld = N, .transposed = false, .K = M, .N = N};
+    Product::pack(options_.isa, right, panels);
+    Product::multiply(options_.isa, ProductArgs<T>{.a = x, .lda = K, .transposed = true, .M = K, .c = dw, .ldc = N, .accumulate = true},
+                      right);
+  }
+
+  [[nodiscard]] const T* parameter(std::size_t layer, detail::gpt::InLayer which) const noexcept {
+    return parameters_[detail::gpt::Places(config_).layers + 12 * layer + which].value.data();
+  }
+  [[nodiscard]] T* gradient(std::size_t lane, std::size_t layer, detail::gpt::InLayer which) const noexcept {
+    return gradient(lane, detail::gpt::Places(config_).layers + 12 * layer + which);
+  }
+  [[nodiscard]] T* gradient(std::size_t lane, std::size_t place) const noexcept {
+    return lane_pointers_[lane * parameters_.size() + place];
+  }
+
+  [[nodiscard]] bool drops() const noexcept { return cut_.training && config_.dropout > 0.0f; }
+  enum class Site : std::uint64_t { embedding, weights, attention, mlp };
+  [[nodiscard]] std::uint32_t dropout_key(Site site, std::size_t layer, std::size_t sequence, std::size_t head) const noexcept {
+    const std::uint64_t where = static_cast<std::uint64_t>(site) | layer << 2 | head << 12 | sequence << 24;
+    return static_cast<std::uint32_t>(mix64(dropout_seed_ ^ mix64(where)) >> 32);
+  }
+  /// Rows of `n` sequences, the first of which is number `first` of the batch.
+  void drop(Site site, std::size_t layer, std::size_t first, std::size_t n, T* x) const {
+    const std::size_t size = cut_.T * width_;
+    for (std::size_t s = 0; s < n; ++s) {
+      call<detail::kernels::Dropout>(size, dropout_key(site, layer, first + s, 0), std::uint32_t{0},
+                                     static_cast<T>(config_.dropout), x + s * size);
+    }
+  }
+
+  void forward(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n) const {
+    const std::size_t C = width_, time = cut_.T, M = n * time;
+    const detail::gpt::Places places(config_);
+    const T* wpe = parameters_[places.wpe].value.data();
+    T* x = w.layers[0].x;
+    for (std::size_t i = 0; i < M; ++i) {
+      const auto id = static_cast<std::size_t>(batch.ids[first * time + i]);
+      call<detail::kernels::Add>(C, table_ + id * C, wpe + i % time * C, x + i * C);
+    }
+    if (drops()) drop(Site::embedding, 0, first, n, x);
+    using namespace detail::gpt;
+    for (std::size_t l = 0; l < layers_; ++l) {
+      const LayerMemory<T>& m = w.layers[l];
+      const Weight* weight = weights_.data() + 4 * l;
+      T* next = l + 1 < layers_ ? w.layers[l + 1].x : w.x_final;
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x), parameter(l, ln_1), parameter(l, ln_1_bias), m.norm1, m.stats1);
+      multiply(m.norm1, C, M, weight[0].forward, m.qkv, 3 * C, false, parameter(l, c_attn_bias));
+      attend(w, m, l, first, n, false);
+      residual(w, m.y, C, M, weight[1].forward, parameter(l, c_proj_bias), m.x, m.x2, Site::attention, l, first, n);
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x2), parameter(l, ln_2), parameter(l, ln_2_bias), m.norm2, m.stats2);
+      multiply(m.norm2, C, M, weight[2].forward, m.fc, 4 * C, false, parameter(l, c_fc_bias));
+      call<detail::kernels::GeluForward>(4 * M * C, cst(m.fc), m.gelu);
+      residual(w, m.gelu, 4 * C, M, weight[3].forward, parameter(l, mlp_proj_bias), m.x2, next, Site::mlp, l, first, n);
+    }
+    call<detail::kernels::LayerNormForward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
+                                            cst(parameters_[places.ln_f + 1].value.data()), w.norm_f, w.stats_f);
+  }
+
+  static const T* cst(const T* p) noexcept { return p; }
+
+  /// out := x + dropout(a b + bias).
+  void residual(detail::gpt::WorkerMemory<T>& w, const T* a, std::size_t K, std::size_t M, const Rhs<T>& b, const T* bias,
+                const T* x, T* out, Site site, std::size_t layer, std::size_t first, std::size_t n) const {
+    if (!drops()) {
+      std::memcpy(out, x, M * width_ * sizeof(T));
+      multiply(a, K, M, b, out, width_, true, bias);
+      return;
+    }
+    multiply(a, K, M, b, w.dropped, width_, false, bias);
+    drop(site, layer, first, n, w.dropped);
+    call<detail::kernels::Add>(M * width_, x, cst(w.dropped), out);
+  }
+
+  void attend(detail::gpt::WorkerMemory<T>& w, const detail::gpt::LayerMemory<T>& m, std::size_t layer, std::size_t first,
+              std::size_t n, bool backward) const {
+    const std::size_t C = width_, time = cut_.T, hs = C / heads_;
+    for (std::size_t s = 0; s < n; ++s) {
+      for (std::size_t h = 0; h < heads_; ++h) {
+        const std::size_t at = s * time * 3 * C + h * hs, y_at = s * time * C + h * hs;
+        AttentionArgs<T> args{.time = time, .hs = hs, .ld = 3 * C, .y_ld = C};
+        args.q = m.qkv + at;
+        args.k = args.q + C;
+        args.v = args.k + C;
+        args.y = m.y + y_at;
+        args.log_sums = m.log_sums + (s * heads_ + h) * time;
+        args.scratch = w.attention;
+        if (drops()) {
+          args.dropout = static_cast<T>(config_.dropout);
+          args.dropout_key = dropout_key(Site::weights, layer, first + s, h);
+        }
+        if (backward) {
+          args.dy = w.dy + y_at;
+          args.dq = w.dqkv + at;
+          args.dk = args.dq + C;
+          args.dv = args.dk + C;
+          attention_backward(args, options_.isa);
+        } else {
+          attention_forward(args, options_.isa);
+        }
+      }
+    }
+  }
+
+  /// The nats of one micro-batch; in training also d norm_f and the head's gradient. Logits live in blocks of columns,
+  /// each (rows, head_cols), as exponentials relative to the row's maximum so far; the factors follow when all are known.
+  double head(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n, std::size_t lane) const {
+    const std::size_t C = width_, total = n * cut_.T, cols = cut_.head_cols, blocks = (vocab_ + cols - 1) / cols;
+    const detail::gpt::Places places(config_);
+    double nats = 0;
+    for (std::size_t r = 0; r < total; r += cut_.head_rows) {
+      const std::size_t R = (std::min)(cut_.head_rows, total - r);
+      const std::int32_t* targets = batch.targets.data() + first * cut_.T + r;
+      const T* h = w.norm_f + r * C;
+      detail::kernels::SoftmaxBlock<T> block{.rows = R, .ld = cols, .targets = targets, .max = w.row_max, .sum = w.row_sum, .target_logit = w.row_target};
+      std::fill_n(w.row_max, R, (std::numeric_limits<T>::lowest)());
+      std::fill_n(w.row_sum, R, T(0));
+      const auto at_block = [&](std::size_t b) {
+        block.x = w.logits + (cut_.training ? b * cols * cut_.head_rows : 0);
+        block.cols = (std::min)(cols, vocab_ - b * cols);
+        block.first = static_cast<std::int32_t>(b * cols);
+        block.shift = w.row_shift + b * cut_.head_rows;
+      };
+      for (std::size_t b = 0; b < blocks; ++b) {
+        at_block(b);
+        multiply(h, C, R, head_forward_.columns(b * cols, block.cols), block.x, cols);
+        call<detail::kernels::SoftmaxForward>(static_cast<const detail::kernels::SoftmaxBlock<T>*>(&block));
+      }
+      for (std::size_t i = 0; i < R; ++i) {
+        if (targets[i] >= 0) nats += std::log(static_cast<double>(w.row_sum[i])) + static_cast<double>(w.row_max[i]) - static_cast<double>(w.row_target[i]);
+      }
+      if (!cut_.training) continue;
+      Rhs<T> right{.data = h, .ld = C, .transposed = false, .K = R, .N = C};
+      Product::pack(options_.isa, right, w.panels);
+      T* dhead = gradient(lane, config_.tie_weights ? places.wte : places.head);
+      for (std::size_t b = 0; b < blocks; ++b) {
+        at_block(b);
+        for (std::size_t i = 0; i < R; ++i) {
+          w.row_factor[i] = targets[i] < 0 ? T(0) : std::exp(block.shift[i] - w.row_max[i]) / w.row_sum[i] * grad_scale_;
+        }
+        call<detail::kernels::SoftmaxBackward>(static_cast<const detail::kernels::SoftmaxBlock<T>*>(&block), cst(w.row_factor), grad_scale_);
+        multiply(block.x, cols, R, head_backward_.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
+        Product::multiply(options_.isa,
+                          ProductArgs<T>{.a = block.x, .lda = cols, .transposed = true, .M = block.cols, .c = dhead + b * cols * C, .ldc = C, .accumulate = true},
+                          right);
+      }
+    }
+    return nats;
+  }
+
+  void backward(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n, std::size_t lane) const {
+    using namespace detail::gpt;
+    const std::size_t C = width_, time = cut_.T, M = n * time;
+    const Places places(config_);
+    std::fill_n(w.dx, M * C, T(0));
+    call<detail::kernels::LayerNormBackward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()), cst(w.stats_f), cst(w.dnorm),
+                                             w.dx, gradient(lane, places.ln_f), gradient(lane, places.ln_f + 1));
+    for (std::size_t l = layers_; l-- > 0;) {
+      const LayerMemory<T>& m = w.layers[l];
+      const Weight* weight = weights_.data() + 4 * l;
+      const T* dout = branch(w, Site::mlp, l, first, n);
+      call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, mlp_proj_bias));
+      multiply(dout, C, M, weight[3].backward, w.dfc, 4 * C);
+      add_weight_gradient(m.gelu, 4 * C, dout, C, M, w.panels, gradient(lane, l, mlp_proj));
+      call<detail::kernels::GeluBackward>(4 * M * C, cst(m.fc), w.dfc);
+      call<detail::kernels::ColumnSums>(M, 4 * C, cst(w.dfc), gradient(lane, l, c_fc_bias));
+      multiply(w.dfc, 4 * C, M, weight[2].backward, w.dnorm, C);
+      add_weight_gradient(m.norm2, C, w.dfc, 4 * C, M, w.panels, gradient(lane, l, c_fc));
+      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x2), parameter(l, ln_2), cst(m.stats2), cst(w.dnorm), w.dx, gradient(lane, l, ln_2),
+                                               gradient(lane, l, ln_2_bias));
+      dout = branch(w, Site::attention, l, first, n);
+      call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, c_proj_bias));
+      multiply(dout, C, M, weight[1].backward, w.dy, C);
+      add_weight_gradient(m.y, C, dout, C, M, w.panels, gradient(lane, l, c_proj));
+      attend(w, m, l, first, n, true);
+      call<detail::kernels::ColumnSums>(M, 3 * C, cst(w.dqkv), gradient(lane, l, c_attn_bias));
+      multiply(w.dqkv, 3 * C, M, weight[0].backward, w.dnorm, C);
+      add_weight_gradient(m.norm1, C, w.dqkv, 3 * C, M, w.panels, gradient(lane, l, c_attn));
+      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x), parameter(l, ln_1), cst(m.stats1), cst(w.dnorm), w.dx, gradient(lane, l, ln_1),
+                                               gradient(lane, l, ln_1_bias));
+    }
+    if (drops()) drop(Site::embedding, 0, first, n, w.dx);
+    T *dwte = gradient(lane, places.wte), *dwpe = gradient(lane, places.wpe);
+    for (std::size_t i = 0; i < M; ++i) {
+      const auto id = static_cast<std::size_t>(batch.ids[first * time + i]);
+      call<detail::kernels::AddScaled>(C, T(1), cst(w.dx + i * C), dwte + id * C);
+      call<detail::kernels::AddScaled>(C, T(1), cst(w.dx + i * C), dwpe + i % time * C);
+    }
+  }
+
+  /// The slope at the end of a residual branch: dx, with the dropout of the branch.
+  const T* branch(detail::gpt::WorkerMemory<T>& w, Site site, std::size_t layer, std::size_t first, std::size_t n) const {
+    if (!drops()) return w.dx;
+    std::memcpy(w.dropped, w.dx, n * cut_.T * width_ * sizeof(T));
+    drop(site, layer, first, n, w.dropped);
+    return w.dropped;
+  }
+
+  // ---- lanes -----------------------------------------------------------------------------------------------------
+
+  /// Lane 0 adds straight into the parameters' gradients, the others into memory of their own.
+  void start_lane(std::size_t lane, std::span<Parameter<T>> gradients, bool accumulate) {
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      T* own = lane == 0 ? gradients[i].grad.data() : lane_gradients_[lane].data() + offsets_[i];
+      lane_pointers_[lane * gradients.size() + i] = own;
+      if (lane == 0 && !accumulate) std::fill_n(own, gradients[i].grad.size(), T(0));
+    }
+    if (lane > 0) std::fill_n(lane_gradients_[lane].data(), gradient_size_, T(0));
+  }
+
+  void reduce(ThreadPool& pool, std::span<Parameter<T>> gradients) {
+    pool.run(slices_.size(), [&](std::size_t i, std::size_t) {
+      const Slice& s = slices_[i];
+      for (std::size_t lane = 1; lane < cut_.lanes; ++lane) {
+        call<detail::kernels::AddScaled>(s.size, T(1), cst(lane_gradients_[lane].data() + offsets_[s.place] + s.begin),
+                                         gradients[s.place].grad.data() + s.begin);
+      }
+    });
+  }
+
+  static constexpr std::size_t k_slice = std::size_t{1} << 14;
+  struct Slice {
+    std::size_t place, begin, size;
+  };
+
+  GptWorkspaceOptions options_;
+  GptConfig config_{};
+  detail::gpt::Cut cut_{};
+  std::size_t layers_ = 0, heads_ = 0, width_ = 0, vocab_ = 0, gradient_size_ = 0;
+  Parameters parameters_;
+  const T *table_ = nullptr, *head_table_ = nullptr;
+  std::vector<Weight> weights_;
+  Rhs<T> head_forward_, head_backward_;
+  T *head_forward_panels_ = nullptr, *head_backward_panels_ = nullptr;
+  detail::AlignedBuffer<T> panel_block_, table_block_;  // the latter: wte + F A
+  std::vector<detail::gpt::WorkerMemory<T>> memory_;
+  std::vector<detail::AlignedBuffer<T>> lane_gradients_;
+  std::vector<T*> lane_pointers_;
+  std::vector<double> lane_nats_;
+  std::vector<std::size_t> offsets_;
+  std::vector<Slice> slices_;
+  T grad_scale_ = T(0);
+  std::uint64_t dropout_seed_ = 0;
+};
+
+}  // namespace v0
+}  // namespace midigpt

@@ -1,0 +1,216 @@
+// tensor/attention.hpp - causal scaled dot-product attention, forward and backward, in blocks of rows cut at the diagonal.
+//   The (T,T) weights are never kept: the forward pass leaves one number per row (the logarithm of its sum of
+//   exponentials), the backward pass makes a block's weights anew from it (Dao et al. 2022, on a CPU's caches).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+#include <midigpt/tensor/gemm.hpp>
+#include <midigpt/tensor/kernels.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+/// One head of one sequence: rows 0..T of q, k, v lie `ld` numbers apart, rows of y and dy `y_ld`; each hs wide.
+template <class T>
+struct AttentionArgs {
+  std::size_t time = 0, hs = 0, ld = 0, y_ld = 0;
+  const T *q = nullptr, *k = nullptr, *v = nullptr;
+  T* y = nullptr;
+  T* log_sums = nullptr;  // (time): written by forward, read by backward
+  T dropout = T(0);
+  std::uint32_t dropout_key = 0;
+  T* scratch = nullptr;  // attention_scratch() numbers
+  // backward only; dq, dk, dv are overwritten and lie `ld` apart
+  const T* dy = nullptr;
+  T *dq = nullptr, *dk = nullptr, *dv = nullptr;
+};
+
+namespace detail::attention {
+
+template <class S>
+inline constexpr std::size_t block_rows = S::tile_rows > 8 ? 2 * S::tile_rows : 4 * S::tile_rows;
+
+inline constexpr std::size_t max_block_rows = 28;
+
+[[nodiscard]] constexpr std::size_t round_up(std::size_t n) noexcept { return (n + 31) / 32 * 32; }
+
+/// P := softmax of one block of scaled scores s (rows i0..., n columns of which row i uses 0..i); zero behind.
+template <class S, class T>
+[[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld, T scale, T* s,
+                                                T* log_sums) {
+  using V = typename S::vec;
+  for (std::size_t r = 0; r < rows; ++r) {
+    T* x = s + r * ld;
+    const std::size_t used = i0 + r + 1;
+    V top;
+    simd::splat<S>(top, x[0]);
+    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+      V v;
+      simd::load<S>(v, x + c, m);
+      if (m < S::width) {
+        for (std::size_t k = m; k < S::width; ++k) v[k] = x[0];
+      }
+      top = v > top ? v : top;
+    });
+    const T high = simd::max<S>(top);
+    V total{};
+    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+      V v;
+      simd::load<S>(v, x + c, m);
+      v = (v - high) * scale;
+      simd::exp<S>(v);
+      if (m < S::width) simd::clear_behind<S>(v, m);
+      simd::store<S>(x + c, v, m);
+      total += v;
+    });
+    const T sum = simd::sum<S>(total), inverse = T(1) / sum;
+    log_sums[i0 + r] = high * scale + std::log(sum);
+    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+      V v;
+      simd::load<S>(v, x + c, m);
+      v *= inverse;
+      simd::store<S>(x + c, v, m);
+    });
+    for (std::size_t c = used; c < n; ++c) x[c] = T(0);
+  }
+}
+
+template <class S, class T>
+[[gnu::always_inline]] inline void product(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
+                                           const T* panels, std::size_t panel_K, T* c, std::size_t ldc) {
+  for (std::size_t i = 0; i < M;) {
+    const std::size_t rows = gemm::tile_height<S>(M - i);
+    gemm::strip<S, false, T>(rows, N, K, a + i * lda, lda, panels, panel_K, 0, c + i * ldc, ldc, false, nullptr);
+    i += rows;
+  }
+}
+
+/// c (M,N) += a^T (K,M) b: the sums over one block of rows.
+template <class S, class T>
+[[gnu::always_inline]] inline void add_transposed(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
+                                                  const T* panels, T* c, std::size_t ldc) {
+  for (std::size_t i = 0; i < M;) {
+    const std::size_t rows = gemm::tile_height<S>(M - i);
+    gemm::strip<S, true, T>(rows, N, K, a + i, lda, panels, K, 0, c + i * ldc, ldc, true, nullptr);
+    i += rows;
+  }
+}
+
+struct Forward {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(const AttentionArgs<T>* p) {
+    constexpr std::size_t R = block_rows<S>;
+    const std::size_t time = p->time, hs = p->hs, ld = round_up(time);
+    const T scale = T(1) / std::sqrt(static_cast<T>(hs));
+    T* scores = p->scratch;
+    T* keys = scores + max_block_rows * ld;
+    T* values = keys + ld * hs;
+    gemm::Pack::run<S>(p->k, p->ld, true, hs, time, keys);
+    gemm::Pack::run<S>(p->v, p->ld, false, time, hs, values);
+    for (std::size_t i = 0; i < time; i += R) {
+      const std::size_t rows = (std::min)(R, time - i), used = i + rows;
+      const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
+                                       (time + S::width - 1) / S::width * S::width);
+      product<S>(rows, n, hs, p->q + i * p->ld, p->ld, keys, hs, scores, ld);
+      softmax_rows<S>(i, rows, used, ld, scale, scores, p->log_sums);
+      if (p->dropout > T(0)) {
+        for (std::size_t r = 0; r < rows; ++r) {
+          kernels::Dropout::run<S>(i + r + 1, p->dropout_key, static_cast<std::uint32_t>((i + r) * time), p->dropout,
+                                   scores + r * ld);
+        }
+      }
+      product<S>(rows, hs, used, scores, ld, values, time, p->y + i * p->y_ld, p->y_ld);
+    }
+  }
+};
+
+struct Backward {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(const AttentionArgs<T>* p) {
+    using V = typename S::vec;
+    constexpr std::size_t R = block_rows<S>;
+    const std::size_t time = p->time, hs = p->hs, ld = round_up(time), wide_hs = round_up(hs);
+    const T scale = T(1) / std::sqrt(static_cast<T>(hs));
+    T* weights = p->scratch;
+    T* slopes = weights + max_block_rows * ld;
+    T* keys_t = slopes + max_block_rows * ld;
+    T* values_t = keys_t + ld * hs;
+    T* keys = values_t + ld * hs;
+    T* block = keys + ld * wide_hs;
+    gemm::Pack::run<S>(p->k, p->ld, true, hs, time, keys_t);
+    gemm::Pack::run<S>(p->v, p->ld, true, hs, time, values_t);
+    gemm::Pack::run<S>(p->k, p->ld, false, time, hs, keys);
+    for (std::size_t t = 0; t < time; ++t) {
+      std::fill_n(p->dk + t * p->ld, hs, T(0));
+      std::fill_n(p->dv + t * p->ld, hs, T(0));
+    }
+    for (std::size_t i = 0; i < time; i += R) {
+      const std::size_t rows = (std::min)(R, time - i), used = i + rows;
+      const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
+                                       (time + S::width - 1) / S::width * S::width);
+      const T *q = p->q + i * p->ld, *dy = p->dy + i * p->y_ld;
+      product<S>(rows, n, hs, q, p->ld, keys_t, hs, weights, ld);
+      product<S>(rows, n, hs, dy, p->y_ld, values_t, hs, slopes, ld);
+      for (std::size_t r = 0; r < rows; ++r) {  // weights := P (dropped), slopes := d scores
+        T *w = weights + r * ld, *d = slopes + r * ld;
+        const std::size_t live = i + r + 1;
+        const T log_sum = p->log_sums[i + r];
+        const auto first = static_cast<std::uint32_t>((i + r) * time);
+        if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, d);
+        V dots{};
+        simd::sweep<S>(live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+          V v, g;
+          simd::load<S>(v, w + c, m);
+          simd::load<S>(g, d + c, m);
+          v = v * scale - log_sum;
+          simd::exp<S>(v);
+          simd::store<S>(w + c, v, m);
+          dots += v * g;
+        });
+        const T dot = simd::sum<S>(dots);
+        simd::sweep<S>(live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+          V v, g;
+          simd::load<S>(v, w + c, m);
+          simd::load<S>(g, d + c, m);
+          g = v * (g - dot) * scale;
+          simd::store<S>(d + c, g, m);
+        });
+        if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, w);
+        for (std::size_t c = live; c < used; ++c) w[c] = d[c] = T(0);
+      }
+      product<S>(rows, hs, used, slopes, ld, keys, time, p->dq + i * p->ld, p->ld);
+      gemm::Pack::run<S>(q, p->ld, false, rows, hs, block);
+      add_transposed<S>(used, hs, rows, slopes, ld, block, p->dk, p->ld);
+      gemm::Pack::run<S>(dy, p->y_ld, false, rows, hs, block);
+      add_transposed<S>(used, hs, rows, weights, ld, block, p->dv, p->ld);
+    }
+  }
+};
+
+}  // namespace detail::attention
+
+/// Numbers of scratch that one call needs.
+[[nodiscard]] constexpr std::size_t attention_scratch(std::size_t time, std::size_t hs) noexcept {
+  const std::size_t ld = detail::attention::round_up(time), wide = detail::attention::round_up(hs);
+  return detail::attention::max_block_rows * (2 * ld + wide) + 3 * ld * wide;
+}
+
+/// y := softmax(q k^T / sqrt(hs), causal) v. Row t attends to 0..t. Cost O(T^2 hs), memory O(T hs).
+/// Source: Vaswani et al. 2017, eq. 1.
+template <class T>
+void attention_forward(const AttentionArgs<T>& args, Isa isa = best_isa()) noexcept {
+  detail::simd_call<detail::attention::Forward, T>(isa, &args);
+}
+
+/// dq, dk, dv from dy, after a forward call with the same inputs.
+template <class T>
+void attention_backward(const AttentionArgs<T>& args, Isa isa = best_isa()) noexcept {
+  detail::simd_call<detail::attention::Backward, T>(isa, &args);
+}
+
+}  // namespace v0
+}  // namespace midigpt
