@@ -72,10 +72,12 @@ class Charsmap {
     return best;
   }
 
-  /// Calls visit(key, replacement) for every key in byte order. Keys longer than 256 bytes are not followed.
+  /// Calls visit(key, replacement) for every key in byte order. False when there may be more: keys longer than 256 bytes
+  /// are not followed, nor is a hostile map that is no tree.
   template <class Visit>
-  void for_each(Visit&& visit) const {
-    if (is_identity()) return;
+  bool for_each(Visit&& visit) const {
+    if (is_identity()) return true;
+    bool complete = true;
     struct Level {
       std::size_t node, label;
     };
@@ -90,8 +92,12 @@ class Charsmap {
       }
       const std::size_t label = path.back().label++;
       const std::size_t at = step(path.back().node, label);
-      if (at == 0 || label == 0 || key.size() == 256) continue;
-      if (budget-- == 0) return;
+      if (at == 0 || label == 0) continue;
+      if (key.size() == 256) {
+        complete = false;
+        continue;
+      }
+      if (budget-- == 0) return false;
       key.push_back(static_cast<char>(static_cast<unsigned char>(label)));
       const std::size_t node = at ^ offset(units_[at]);
       if (has_value(units_[at]) && node < units_.size() && value(units_[node]) < replacements_.size()) {
@@ -100,6 +106,7 @@ class Charsmap {
       }
       path.push_back({node, 0});
     }
+    return complete;
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@
 #include <midigpt/core/rng.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/bpe.hpp>
+#include <midigpt/token/bpe_fast.hpp>
+#include <midigpt/token/bpe_table.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalizer.hpp>
 #include <midigpt/token/unigram.hpp>
@@ -52,6 +55,7 @@ class Tokenizer {
     if (!normalizer) return normalizer.error();
     Tokenizer t(*std::move(vocab), *std::move(normalizer));
     if (t.model_type() == ModelType::unigram) t.unigram_ = UnigramEncoder(t.vocab_);
+    if (t.model_type() == ModelType::bpe) t.fast_ = FastBpe::create(t.vocab_, t.normalizer_.charsmap());
     if (t.model().denormalizer) {
       auto denormalizer = Normalizer::create(*t.model().denormalizer);
       if (!denormalizer) return denormalizer.error();
@@ -68,30 +72,16 @@ class Tokenizer {
 
   /// Replaces `out`.
   void encode(std::string_view text, std::vector<std::int32_t>& out) const {
-    std::string normalized;
-    normalizer_.normalise(text, normalized);
-    std::vector<PieceSpan> spans;
-    encode_spans(normalized, spans);
-    out.clear();
-    std::size_t at = 0;
-    bool after_unknown = false;
-    for (const PieceSpan& s : spans) {
-      const bool unknown = s.id == vocab_.unk_id();
-      if (unknown && vocab_.byte_fallback()) {
-        for (std::size_t i = 0; i < s.size; ++i) out.push_back(vocab_.byte_id(static_cast<unsigned char>(normalized[at + i])));
-      } else if (!unknown || !after_unknown) {
-        out.push_back(s.id);
-      }
-      after_unknown = unknown;
-      at += s.size;
-    }
+    Scratch scratch;
+    encode(text, out, scratch);
   }
 
   /// The pieces with their text and their place in the original.
   [[nodiscard]] std::vector<EncodedPiece> encode_pieces(std::string_view text) const {
     const NormalizedText normalized = normalizer_.normalise_with_offsets(text);
+    Scratch scratch;
     std::vector<PieceSpan> spans;
-    encode_spans(normalized.text, spans);
+    encode_spans(normalized.text, spans, scratch);
     return located(text, normalized, spans);
   }
 
@@ -100,7 +90,8 @@ class Tokenizer {
     constexpr std::size_t block = 64;
     pool.run((texts.size() + block - 1) / block, [&](std::size_t task, std::size_t) {
       const std::size_t end = (std::min)(texts.size(), (task + 1) * block);
-      for (std::size_t i = task * block; i < end; ++i) encode(texts[i], out[i]);
+      Scratch scratch;
+      for (std::size_t i = task * block; i < end; ++i) encode(texts[i], out[i], scratch);
     });
     return out;
   }
@@ -251,12 +242,78 @@ class Tokenizer {
 #endif
   }
 
-  void encode_spans(std::string_view normalized, std::vector<PieceSpan>& out) const {
+  /// Memory that the encodings of one thread share.
+  struct Scratch {
+    std::string normalized;
+    std::vector<PieceSpan> spans;
+    BpeTableScratch table;
+    BpeScratch general;
+  };
+
+  void encode(std::string_view text, std::vector<std::int32_t>& out, Scratch& scratch) const {
+    out.clear();
+    bool after_unknown = false;
+    if (fast_) {
+      const BpeTable& table = fast_->table();
+      const auto emit = [&](BpeSymbol s) {
+        const std::int32_t id = table.id(s);
+        if (id != vocab_.unk_id()) {
+          out.push_back(id);
+          after_unknown = false;
+          return;
+        }
+        std::string bytes;
+        utf8_append(bytes, table.code_point(s));
+        put_unknown(bytes, after_unknown, out);
+        after_unknown = true;
+      };
+      if (fast_->encode_plain(text, scratch.table, emit)) return;
+      out.clear();
+      after_unknown = false;
+    }
+    normalizer_.normalise(text, scratch.normalized);
+    scratch.spans.clear();
+    encode_spans(scratch.normalized, scratch.spans, scratch);
+    std::size_t at = 0;
+    for (const PieceSpan& s : scratch.spans) {
+      const bool unknown = s.id == vocab_.unk_id();
+      if (unknown) {
+        put_unknown(std::string_view(scratch.normalized).substr(at, s.size), after_unknown, out);
+      } else {
+        out.push_back(s.id);
+      }
+      after_unknown = unknown;
+      at += s.size;
+    }
+  }
+
+  /// Byte pieces, or one unknown for a run of them.
+  void put_unknown(std::string_view text, bool after_unknown, std::vector<std::int32_t>& out) const {
+    if (vocab_.byte_fallback()) {
+      for (const char c : text) out.push_back(vocab_.byte_id(static_cast<unsigned char>(c)));
+    } else if (!after_unknown) {
+      out.push_back(vocab_.unk_id());
+    }
+  }
+
+  /// The pieces of normalised text. Requires: out is empty.
+  void encode_spans(std::string_view normalized, std::vector<PieceSpan>& out, Scratch& scratch) const {
     switch (model_type()) {
       case ModelType::unigram: unigram_.encode(vocab_, normalized, out); break;
       case ModelType::bpe: {
-        BpeScratch scratch;
-        bpe_encode(vocab_, user_defined_, normalized, out, scratch);
+        if (fast_) {
+          const BpeTable& table = fast_->table();
+          std::size_t at = 0;
+          const auto put = [&](std::int32_t id, std::size_t size) {
+            out.push_back({id, static_cast<std::uint32_t>(size)});
+            at += size;
+          };
+          const auto emit = [&](BpeSymbol s) { put(table.id(s), table.bytes(s)); };
+          const auto emit_defined = [&](std::size_t size) { put(vocab_.id(normalized.substr(at, size)), size); };
+          if (fast_->encode_normalized(normalized, user_defined_, scratch.table, emit, emit_defined)) return;
+          out.clear();
+        }
+        bpe_encode(vocab_, user_defined_, normalized, out, scratch.general);
         break;
       }
       case ModelType::word: word_encode(vocab_, normalized, out); break;
@@ -325,6 +382,7 @@ class Tokenizer {
   Normalizer normalizer_, denormalizer_;
   SymbolMatcher user_defined_;
   UnigramEncoder unigram_;
+  std::optional<FastBpe> fast_;  // for a BPE model that allows it
 };
 
 /// Reads a .model file.
