@@ -14,9 +14,9 @@
 #include <vector>
 
 #include <midigpt/core/file.hpp>
-#include <midigpt/token/bpe_trainer.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalizer.hpp>
+#include <midigpt/token/trainer.hpp>
 
 namespace cli {
 
@@ -234,7 +234,7 @@ inline int run_spm_train(std::span<const std::string_view> args) {
   if (options.spec.model_prefix.empty()) return spm_fail("spm_train", "--model_prefix is missing");
   ThreadPool pool(static_cast<std::size_t>(options.spec.num_threads > 0 ? options.spec.num_threads : 1));
   TokenTrainReport report;
-  const auto model = train_bpe(options, &pool, &report);
+  const auto model = train_tokenizer(options, &pool, &report);
   if (!model) return spm_fail("spm_train", describe(model.error()));
   if (auto ok = write_spm_model(options.spec.model_prefix + ".model", *model); !ok) return spm_fail("spm_train", describe(ok.error()));
   if (auto ok = write_file_atomic(options.spec.model_prefix + ".vocab", vocab_text(*model)); !ok) {

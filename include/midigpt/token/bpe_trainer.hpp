@@ -477,16 +477,5 @@ template <class Line>
   return train_bpe(*std::move(corpus), pool, report);
 }
 
-/// The same for files: spec.input, read one after the other in blocks.
-[[nodiscard]] inline Result<SpmModel> train_bpe(const TokenTrainOptions& options, ThreadPool* pool = nullptr,
-                                                TokenTrainReport* report = nullptr) {
-  auto corpus = TrainCorpus::create(options);
-  if (!corpus) return corpus.error();
-  for (const std::string& path : options.spec.input) {
-    if (auto ok = corpus->add_file(path); !ok) return ok.error();
-  }
-  return train_bpe(*std::move(corpus), pool, report);
-}
-
 }  // namespace v0
 }  // namespace midigpt

@@ -319,6 +319,16 @@ class TrainCorpus {
     return TrainCorpus(std::move(options), *std::move(metas), *std::move(normalizer));
   }
 
+  /// The lines of spec.input, file after file.
+  [[nodiscard]] static Result<TrainCorpus> from_files(const TokenTrainOptions& options) {
+    auto corpus = create(options);
+    if (!corpus) return corpus.error();
+    for (const std::string& path : options.spec.input) {
+      if (auto ok = corpus->add_file(path); !ok) return ok.error();
+    }
+    return corpus;
+  }
+
   /// Adds one line that stands `count` times in the text. The view is not kept.
   void add_line(std::string_view line, std::uint64_t count = 1) {
     const TrainerSpec& s = options_.spec;

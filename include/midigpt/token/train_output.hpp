@@ -4,16 +4,27 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <midigpt/core/error.hpp>
 #include <midigpt/token/model.hpp>
+#include <midigpt/token/tokenizer.hpp>
 #include <midigpt/token/train_input.hpp>
 
 namespace midigpt {
 inline namespace v0 {
 namespace detail::token_train {
+
+[[nodiscard]] inline std::string joined_pieces(const Tokenizer& tokenizer, std::string_view line) {
+  std::string out;
+  for (const EncodedPiece& p : tokenizer.encode_pieces(line)) {
+    if (!out.empty()) out += ' ';
+    out += p.piece;
+  }
+  return out;
+}
 
 /// Puts the fixed pieces at their ids and the others, in order, at the free ones.
 [[nodiscard]] inline Result<SpmModel> assemble(TrainCorpus& corpus, ModelType type, std::vector<SpmPiece> learnt) {
@@ -43,6 +54,11 @@ namespace detail::token_train {
   }
   model.trainer.vocab_size = static_cast<std::int32_t>(have);
   corpus.report().vocab_size = model.trainer.vocab_size;
+  if (!corpus.self_test_lines().empty()) {
+    const auto tokenizer = Tokenizer::create(model);
+    if (!tokenizer) return tokenizer.error();
+    for (const std::string& line : corpus.self_test_lines()) model.self_test.push_back({line, joined_pieces(*tokenizer, line)});
+  }
   return model;
 }
 
