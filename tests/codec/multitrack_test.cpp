@@ -167,8 +167,8 @@ TEST_CASE("codec: onset and length are off by at most half a unit and half a gap
 TEST_CASE("codec: a duration one tick short of the grid snaps to it in every division") {
   for (int tpq = 24; tpq <= 32767; ++tpq) {
     const Division d{.tpq = static_cast<std::uint16_t>(tpq)};
-    const detail::multitrack::Grid grid(d);
-    const int quarter = nearest_duration((tpq - 1) * grid.num, grid.den);
+    const BeatGrid grid(d);
+    const int quarter = nearest_duration((tpq - 1) * grid.num(), grid.den());
     if (k_duration_units[static_cast<std::size_t>(quarter)] != 24) FAIL(tpq);
   }
 }

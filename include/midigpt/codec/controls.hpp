@@ -1,6 +1,6 @@
 // codec/controls.hpp - what one note cannot say, as characters of U+34000..U+3FFFF.
-//   4 bytes of UTF-8, unassigned, script Common, left alone by every SentencePiece normaliser. Time stands in grid units,
-//   24 a quarter note: 16ths are 6, triplet eighths 8, 32nds 3.
+//   4 bytes of UTF-8, unassigned, script Common, left alone by every SentencePiece normaliser. Time stands in the units of
+//   codec/grid.hpp, 24 a quarter note.
 //     U+34000 + pitch               the pitch of a note in split form
 //     U+34080, U+34081              end of the piece, bar line
 //     U+34100 + numerator * 8 + log2 of the denominator
@@ -18,7 +18,6 @@
 namespace midigpt {
 inline namespace v0 {
 
-inline constexpr int k_units_per_quarter = 24;
 inline constexpr int k_units_per_rest = 48;
 
 /// Who plays: a General MIDI programme 0..127, or 128 for drums; lane 0..63 keeps tracks of one programme apart.

@@ -75,13 +75,18 @@ using PackedNote = NoteCode<k_note_layout>;
 
 static_assert(PackedNote::pack({1, 0, 0, 0}) == 0x40000 && PackedNote::pack({3, 63, 31, 127}) == 0xFFFFF);
 
-/// Velocity class 1..3 of a MIDI velocity: below 63, below 107, the rest (the author's formula gives these bounds).
-[[nodiscard]] constexpr int velocity_class(int velocity) noexcept { return velocity < 63 ? 1 : velocity < 107 ? 2 : 3; }
+/// The class 1..classes of a MIDI velocity. Three classes have the bounds of the author's formula: below 63, below 107, the
+/// rest; other numbers of classes are equally wide.
+[[nodiscard]] constexpr int velocity_class(int velocity, int classes = 3) noexcept {
+  if (classes == 3) return velocity < 63 ? 1 : velocity < 107 ? 2 : 3;
+  return 1 + std::clamp(velocity, 0, 127) * classes / 128;
+}
 
-/// The MIDI velocity in the middle of a class. Requires: 1 <= velocity_class <= 3.
-[[nodiscard]] constexpr std::uint8_t class_velocity(int velocity_class) noexcept {
+/// The MIDI velocity in the middle of a class. Requires: 1 <= velocity_class <= classes.
+[[nodiscard]] constexpr std::uint8_t class_velocity(int velocity_class, int classes = 3) noexcept {
   constexpr std::array<std::uint8_t, 3> centre{32, 85, 117};
-  return centre[static_cast<std::size_t>(velocity_class - 1)];
+  if (classes == 3) return centre[static_cast<std::size_t>(velocity_class - 1)];
+  return static_cast<std::uint8_t>((2 * velocity_class - 1) * 64 / classes);
 }
 
 /// What packing or reading a text changed or left out: nothing happens silently. Calls add to the counts.

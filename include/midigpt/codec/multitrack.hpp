@@ -20,6 +20,7 @@
 #include <vector>
 
 #include <midigpt/codec/controls.hpp>
+#include <midigpt/codec/grid.hpp>
 #include <midigpt/codec/layout.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
@@ -33,51 +34,12 @@ struct MultitrackOptions {
   bool split_notes = false;  // true: two characters a note, velocity | step | duration and pitch: a small alphabet
 };
 
-/// Lengths in grid units: every plain, dotted and triplet value from a 96th to four bars that real scores use.
-/// The 32 values hold 99.3 % of the notes of 485 engraved songs and all but 5 of 255,437 notes of 1,200 chorales.
-inline constexpr std::array<std::uint16_t, 32> k_duration_units{1,  2,  3,  4,  5,  6,  7,  8,  9,  10,  12,  15,  16,  18,  20,  21,
-                                                                24, 30, 32, 36, 42, 48, 60, 72, 84, 96,  108, 120, 144, 192, 288, 384};
-
-/// Index of the entry nearest to a length of num/den units, the longer one when two are equally near.
-[[nodiscard]] constexpr int nearest_duration(std::int64_t num, std::int64_t den) noexcept {
-  int best = 0;
-  for (int i = 1; i < 32; ++i) {
-    const std::int64_t sum = k_duration_units[static_cast<std::size_t>(i - 1)] + k_duration_units[static_cast<std::size_t>(i)];
-    if (2 * num < sum * den) break;
-    best = i;
-  }
-  return best;
-}
-
 namespace detail::multitrack {
 
-inline constexpr std::int64_t k_max_tick = std::int64_t{1} << 44;
-inline constexpr std::int64_t k_max_unit = (std::int64_t{1} << 36) - 1;
 inline constexpr std::int64_t k_max_gap = std::int64_t{k_max_rest} * k_units_per_rest + k_units_per_rest - 1;
-inline constexpr std::int64_t k_ticks_per_unit = 20;
 inline constexpr int k_max_bars = 16;  // bar lines in a row; a longer pause is written as rests
 inline constexpr int k_common_time = 4 * 8 + 2;
 inline constexpr int k_default_bpm = 120;
-
-/// Ticks to grid units as a fraction; a SMPTE second is two quarters (120 to the minute).
-struct Grid {
-  std::int64_t num = k_units_per_quarter, den = 480;
-
-  explicit constexpr Grid(const Division& d) noexcept {
-    if (!d.is_smpte()) {
-      den = (std::max)(std::int64_t{d.tpq}, std::int64_t{1});
-    } else {
-      const bool drop = d.smpte_fps == 29;
-      num = 2 * k_units_per_quarter * (drop ? 1001 : 1);
-      den = (drop ? 30000 : std::int64_t{d.smpte_fps}) * (std::max)(std::int64_t{d.ticks_per_frame}, std::int64_t{1});
-    }
-  }
-  [[nodiscard]] constexpr std::int64_t units(std::int64_t tick) const noexcept {
-    const std::int64_t t = std::clamp(tick, std::int64_t{0}, k_max_tick);
-    return (std::min)((2 * t * num + den) / (2 * den), k_max_unit);
-  }
-  [[nodiscard]] constexpr bool exact(std::int64_t tick) const noexcept { return tick >= 0 && tick % den * num % den == 0; }
-};
 
 /// Units in a bar; at least one.
 [[nodiscard]] constexpr std::int64_t bar_units(int signature) noexcept {
@@ -193,12 +155,12 @@ class Encoder {
   }
 
   void add_note(const Note& n, int part) {
-    report_.onsets_rounded += !grid_.exact(n.tick) || n.tick > k_max_tick;
-    const std::int64_t length = std::clamp(n.duration, std::int64_t{0}, k_max_tick);
-    const int duration = nearest_duration(length * grid_.num, grid_.den);
+    report_.onsets_rounded += !grid_.exact(n.tick);
+    const std::int64_t length = std::clamp(n.duration, std::int64_t{0}, k_max_grid_tick);
+    const int duration = nearest_duration(length * grid_.num(), grid_.den());
     const std::int64_t units = k_duration_units[static_cast<std::size_t>(duration)];
-    report_.durations_rounded += length * grid_.num != units * grid_.den;
-    report_.durations_clamped += length * grid_.num > k_duration_units.back() * grid_.den;
+    report_.durations_rounded += length * grid_.num() != units * grid_.den();
+    report_.durations_clamped += length * grid_.num() > k_duration_units.back() * grid_.den();
     const int velocity = velocity_class(n.velocity);
     report_.velocities_rounded += n.velocity != class_velocity(velocity);
     notes_.emplace_back(grid_.units(n.tick), part, n.pitch & 0x7F, duration, velocity);
@@ -295,7 +257,7 @@ class Encoder {
   const Score& score_;
   const MultitrackOptions& options_;
   TextReport& report_;
-  Grid grid_;
+  BeatGrid grid_;
   std::vector<NoteKey> notes_;
   std::vector<Change> changes_;
   std::map<std::tuple<int, std::size_t, int>, int> lanes_;  // programme, track, channel -> part

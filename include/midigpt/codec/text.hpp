@@ -15,6 +15,8 @@
 #include <midigpt/codec/features.hpp>
 #include <midigpt/codec/layout.hpp>
 #include <midigpt/codec/multitrack.hpp>
+#include <midigpt/codec/theremin.hpp>
+#include <midigpt/codec/theremin_compat.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -22,8 +24,10 @@ namespace midigpt {
 inline namespace v0 {
 
 enum class CodecKind : std::uint8_t {
-  multitrack,  // whole scores in beats: all parts, drums, tempo, metre; the default
-  split,       // multitrack with two characters a note: an alphabet of some 1,500
+  multitrack,       // whole scores in beats: all parts, drums, tempo, metre; the default
+  split,            // multitrack with two characters a note: an alphabet of some 1,500
+  theremin,         // one stream of notes in seconds: the author's layout, clean
+  theremin_compat,  // the author's own characters, bit for bit
 };
 
 struct CodecName {
@@ -31,9 +35,11 @@ struct CodecName {
   std::string_view name;
 };
 
-inline constexpr std::array<CodecName, 2> k_codec_names{{
+inline constexpr std::array<CodecName, 4> k_codec_names{{
     {CodecKind::multitrack, "multitrack"},
     {CodecKind::split, "split"},
+    {CodecKind::theremin, "theremin"},
+    {CodecKind::theremin_compat, "theremin-compat"},
 }};
 
 [[nodiscard]] constexpr std::string_view codec_name(CodecKind kind) noexcept {
@@ -55,6 +61,8 @@ inline constexpr std::array<CodecName, 2> k_codec_names{{
   switch (kind) {
     case CodecKind::multitrack: return multitrack_text(score, {}, report);
     case CodecKind::split: return multitrack_text(score, {.split_notes = true}, report);
+    case CodecKind::theremin: return Theremin::to_text(score, report);
+    case CodecKind::theremin_compat: return theremin_compat_text(score, {}, report);
   }
   return {};
 }
@@ -64,6 +72,8 @@ inline constexpr std::array<CodecName, 2> k_codec_names{{
   switch (kind) {
     case CodecKind::multitrack: return multitrack_score(text, false, report);
     case CodecKind::split: return multitrack_score(text, true, report);
+    case CodecKind::theremin: return Theremin::from_text(text, report);
+    case CodecKind::theremin_compat: return theremin_compat_score(text, DecodeQuirks::author, report);
   }
   return {};
 }
