@@ -167,7 +167,7 @@ inline Result<void> MidiReader::read(ByteSpan bytes, const ReadOptions& options,
       score.format = 1;
     }
     read_track(events, score, call);
-    if (header.format == 2) {
+    if (header.format == 2 && many != nullptr) {  // never null here; g++ -O2 cannot see it
       settle_maps(score);
       many->push_back(std::move(score));
       fresh();
