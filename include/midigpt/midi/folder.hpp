@@ -57,7 +57,7 @@ struct LoadedFile {
   ReadReport report;
 };
 
-struct LoadOptions {
+struct LoadFolderOptions {
   ReadOptions read{.repair = true, .pairing = Pairing::fifo, .max_bytes = std::uint64_t{1} << 26};
   std::size_t files_in_memory = 64;  // read ahead of the callback at most; this bounds the memory
 };
@@ -78,7 +78,7 @@ struct LoadSummary {
 /// whatever the number of threads. Memory: `files_in_memory` files and their scores, and what the callback keeps.
 /// The callback returns true to go on, false to stop.
 template <class Each>
-LoadSummary load_folder(std::span<const std::string> paths, const LoadOptions& options, ThreadPool& pool, Each&& each) {
+LoadSummary load_folder(std::span<const std::string> paths, const LoadFolderOptions& options, ThreadPool& pool, Each&& each) {
   LoadSummary summary;
   std::vector<MidiReader> readers(pool.size());
   const std::size_t most = (std::max)(options.files_in_memory, std::size_t{1});
