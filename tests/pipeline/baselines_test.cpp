@@ -79,9 +79,9 @@ TEST_CASE("baselines: score sums over all tokens but the first; uniform is ln V 
   MarkovModel m(2, 3);
   m.learn(Ids{0, 1, 2, 1, 2});
   const Ids s = {0, 1, 2, 2};
-  const NatsCount n = m.score(s);
-  CHECK(n.tokens == 3);
+  const Loss n = m.score(s);
+  CHECK(n.count == 3);
   CHECK(n.nats == doctest::Approx(-std::log(m.probability(s, 1)) - std::log(m.probability(s, 2)) - std::log(m.probability(s, 3))));
-  CHECK(score_uniform(10, 8).bits_per_note(5) == doctest::Approx(6.0));
-  CHECK(score_uniform(0, 8).nats_per_token() == 0.0);
+  CHECK(bits_per_note(score_uniform(10, 8), 5) == doctest::Approx(6.0));
+  CHECK(score_uniform(0, 8).mean() == 0.0);
 }

@@ -12,25 +12,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include <midigpt/nn/gpt_config.hpp>
+
 namespace midigpt {
 inline namespace v0 {
 
-/// Nats over tokens, summed: what every model of a comparison reports.
-struct NatsCount {
-  double nats = 0;
-  std::uint64_t tokens = 0;
-
-  NatsCount& operator+=(const NatsCount& other) noexcept {
-    nats += other.nats;
-    tokens += other.tokens;
-    return *this;
-  }
-  [[nodiscard]] double nats_per_token() const noexcept { return tokens == 0 ? 0.0 : nats / static_cast<double>(tokens); }
-  /// Bits per note of `notes` notes written with these tokens.
-  [[nodiscard]] double bits_per_note(std::uint64_t notes) const noexcept {
-    return notes == 0 ? 0.0 : nats / std::log(2.0) / static_cast<double>(notes);
-  }
-};
+/// Bits per note: all nats of all tokens, over the notes that the tokens spell.
+[[nodiscard]] inline double bits_per_note(const Loss& loss, std::size_t notes) noexcept {
+  return notes == 0 ? 0.0 : loss.nats / std::log(2.0) / static_cast<double>(notes);
+}
 
 /// An order-k Markov model, k = 0, 1 or 2, over ids in [0, vocab_size). Requires: vocab_size < 2^21.
 class MarkovModel {
@@ -52,11 +42,11 @@ class MarkovModel {
   }
 
   /// Sum of -ln p over sequence[1..]; sequence[0] is context only.
-  [[nodiscard]] NatsCount score(std::span<const std::int32_t> sequence) const {
-    NatsCount sum;
+  [[nodiscard]] Loss score(std::span<const std::int32_t> sequence) const {
+    Loss sum;
     for (std::size_t i = 1; i < sequence.size(); ++i) {
       sum.nats -= std::log(probability(sequence, i));
-      ++sum.tokens;
+      ++sum.count;
     }
     return sum;
   }
@@ -103,7 +93,7 @@ class MarkovModel {
 };
 
 /// The model that knows only the size of the vocabulary.
-[[nodiscard]] inline NatsCount score_uniform(std::uint64_t tokens, std::int32_t vocab_size) noexcept {
+[[nodiscard]] inline Loss score_uniform(std::size_t tokens, std::int32_t vocab_size) noexcept {
   return {static_cast<double>(tokens) * std::log(static_cast<double>(vocab_size)), tokens};
 }
 

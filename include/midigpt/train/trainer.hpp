@@ -54,18 +54,18 @@ struct TrainOptions {
   double seconds = 0;    // > 0: ends there if that comes first, and the rate falls by the clock
   int batch_size = 16;   // rows of a micro-batch
   int accumulation = 1;  // micro-batches of a step
-  ScheduleOptions schedule;
-  AdamWOptions adamw;
+  ScheduleOptions schedule = {};
+  AdamWOptions adamw = {};
   double clip = 1.0;     // largest gradient norm; 0: none
   std::uint64_t seed = 1;
   std::int64_t eval_every = 100;  // steps; 0: only at the end
   int eval_batch = 16;
   int patience = 0;               // ends after so many evaluations without a new best; 0: never
   std::int64_t save_every = 0;    // steps between saves of the state beside those of the evaluations
-  std::string folder;             // must exist; empty: no files
-  Metadata metadata;              // goes into model.safetensors
-  std::function<void(const StepReport&)> on_step;
-  std::function<void(const EvalReport&)> on_eval;
+  std::string folder = {};             // must exist; empty: no files
+  Metadata metadata = {};              // goes into model.safetensors
+  std::function<void(const StepReport&)> on_step = nullptr;
+  std::function<void(const EvalReport&)> on_eval = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set by anyone, a signal handler too: the step ends, the state is saved
 };
 
