@@ -1,0 +1,274 @@
+#include <midigpt/nn/gpt.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <midigpt/tensor/ops.hpp>
+
+using namespace midigpt;
+
+namespace {
+
+struct World {
+  std::vector<std::int32_t> ids, targets;
+  std::size_t B, T;
+  TokenBatch batch() const { return {ids, targets, B, T}; }
+};
+
+World random_world(std::size_t B, std::size_t T, int V, std::uint64_t seed) {
+  World w{std::vector<std::int32_t>(B * T), std::vector<std::int32_t>(B * T), B, T};
+  Rng rng(seed, 9);
+  for (auto& id : w.ids) id = rng.between(0, V - 1);
+  for (auto& id : w.targets) id = rng.chance(0.1) ? -1 : rng.between(0, V - 1);
+  return w;
+}
+
+SparseFeatures random_features(int V, int K, std::uint64_t seed) {
+  SparseFeatures f{.n_features = K, .row_begin = {0}, .column = {}, .value = {}};
+  Rng rng(seed, 10);
+  for (int v = 0; v < V; ++v) {
+    for (int i = rng.between(0, 4); i > 0; --i) {
+      f.column.push_back(rng.between(0, K - 1));
+      f.value.push_back(static_cast<float>(rng.between(1, 2)));
+    }
+    f.row_begin.push_back(static_cast<std::int32_t>(f.column.size()));
+  }
+  return f;
+}
+
+template <class T>
+Gpt<T> random_gpt(const GptConfig& config, const SparseFeatures& features = {}) {
+  Gpt<T> model(config, features);
+  model.init(3);
+  Rng rng(4);
+  for (auto& p : model.parameters()) {
+    for (T& v : p.value.span()) v += static_cast<T>(0.1 * rng.normal());
+  }
+  return model;
+}
+
+constexpr GptConfig k_small{.n_layer = 2, .n_head = 2, .n_embd = 10, .block_size = 40, .vocab_size = 300};
+
+/// The worst relative error of sampled slopes of every parameter against five-point differences.
+template <class Product>
+double worst_slope(const GptConfig& config, const SparseFeatures& features, std::size_t B, std::size_t time, std::string& where) {
+  Gpt<double> model = random_gpt<double>(config, features);
+  const World world = random_world(B, time, config.vocab_size, 5);
+  ThreadPool pool(1);
+  GptWorkspace<double, Product> workspace({.lanes = 3, .micro_tokens = 2 * time});
+  (void)model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8});
+  std::vector<Tensor<double>> grads;
+  for (const auto& p : model.parameters()) grads.push_back(p.grad);
+  double worst = 0;
+  Rng rng(6);
+  for (std::size_t k = 0; k < grads.size(); ++k) {
+    auto& p = model.parameters()[k];
+    for (int sample = 0; sample < 4; ++sample) {
+      const std::size_t i = rng.below(static_cast<std::uint32_t>(p.value.size()));
+      const double x = p.value[i], h = 1e-3;
+      const auto at = [&](double step) {
+        p.value[i] = x + step;
+        return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8}).mean();
+      };
+      const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), analytic = grads[k][i];
+      p.value[i] = x;
+      const double difference = std::abs(numeric - analytic);
+      const double relative = difference <= 1e-9 ? 0 : difference / (std::max)(std::abs(numeric), std::abs(analytic));
+      if (relative > worst) {
+        worst = relative;
+        where = p.name;
+      }
+    }
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("gpt: every gradient of a 2-layer model agrees with finite differences") {
+  struct Row {
+    const char* name;
+    bool features, tied;
+    float dropout;
+    std::size_t B, T;
+  };
+  for (const Row& row : {Row{"plain", false, true, 0.0f, 5, 33}, Row{"features", true, true, 0.0f, 5, 33}, Row{"untied with features", true, false, 0.0f, 4, 7},
+                         Row{"dropout", false, true, 0.2f, 4, 30}, Row{"one token", false, true, 0.0f, 1, 1}}) {
+    CAPTURE(row.name);
+    GptConfig config = k_small;
+    config.tie_weights = row.tied;
+    config.dropout = row.dropout;
+    std::string where;
+    const SparseFeatures features = row.features ? random_features(config.vocab_size, 7, 1) : SparseFeatures{};
+    const double worst = worst_slope<PackedProduct>(config, features, row.B, row.T, where);
+    CAPTURE(where);
+    CHECK(worst <= 1e-5);
+  }
+  std::string where;
+  CHECK(worst_slope<EigenProduct>(k_small, {}, 3, 9, where) <= 1e-5);
+}
+
+TEST_CASE("gpt: the fast passes equal the same net written with the tape's operations") {
+  GptConfig config = k_small;
+  config.tie_weights = false;
+  Gpt<double> model = random_gpt<double>(config);
+  const World world = random_world(3, 11, config.vocab_size, 1);
+  ThreadPool pool;
+  GptWorkspace<double> workspace;
+  const Loss loss = model.loss_and_gradients(world.batch(), workspace, pool);
+
+  std::vector<Tensor<double>> slopes;
+  for (const auto& p : model.parameters()) slopes.emplace_back(p.value.shape());
+  Tape<double> tape;
+  std::vector<Var<double>> w;
+  for (std::size_t i = 0; i < slopes.size(); ++i) w.push_back(tape.parameter(model.parameters()[i].value, slopes[i]));
+  std::vector<std::int32_t> positions;
+  for (std::size_t i = 0; i < world.ids.size(); ++i) positions.push_back(static_cast<std::int32_t>(i % world.T));
+  auto x = ops::add(ops::embedding(w[0], world.ids), ops::embedding(w[1], positions));
+  const std::size_t C = 10;
+  for (std::size_t at = 2; at < 26; at += 12) {
+    auto qkv = ops::linear(ops::layer_norm(x, w[at], w[at + 1]), w[at + 2], w[at + 3]);
+    Tensor<double> shaped(Shape{world.B, world.T, 3 * C});
+    std::copy_n(qkv.value().data(), shaped.size(), shaped.data());
+    const auto cube = tape.record(std::move(shaped), [qkv](const Tensor<double>& dy) {
+      for (std::size_t i = 0; i < dy.size(); ++i) qkv.grad()[i] += dy[i];
+    });
+    const auto y = ops::causal_attention(cube, 2);
+    x = ops::add(x, ops::linear(y, w[at + 4], w[at + 5]));
+    x = ops::add(x, ops::linear(ops::linear_gelu(ops::layer_norm(x, w[at + 6], w[at + 7]), w[at + 8], w[at + 9]), w[at + 10], w[at + 11]));
+  }
+  x = ops::layer_norm(x, w[26], w[27]);
+  Tensor<double> no_bias_grad(Shape{300}), head_grad(Shape{C, 300}), head(Shape{C, 300});
+  head.map() = w[28].value().map().transpose();
+  const auto logits = ops::linear(x, tape.parameter(head, head_grad), tape.parameter(Tensor<double>(Shape{300}), no_bias_grad));
+  const auto total = ops::cross_entropy(logits, world.targets);
+  tape.backward(total);
+  slopes[28].map() = head_grad.map().transpose();
+
+  CHECK(total.value()[0] == doctest::Approx(loss.mean()).epsilon(1e-12));
+  for (std::size_t i = 0; i < slopes.size(); ++i) {
+    CAPTURE(model.parameters()[i].name);
+    const auto &a = model.parameters()[i].grad, &b = slopes[i];
+    CHECK((a.map() - b.map()).norm() <= 1e-12 * (1 + b.map().norm()));
+  }
+}
+
+TEST_CASE("gpt: gradients, losses and logits have the same bits on 1, 2, 4 and 8 threads") {
+  GptConfig config{.n_layer = 2, .n_head = 3, .n_embd = 48, .block_size = 32, .vocab_size = 500, .dropout = 0.1f};
+  const SparseFeatures features = random_features(500, 20, 2);
+  const World world = random_world(37, 32, 500, 3);
+  std::vector<std::vector<Tensor<float>>> grads;
+  std::vector<double> nats, eval;
+  std::vector<std::vector<float>> logits;
+  for (const std::size_t threads : {1u, 2u, 4u, 8u}) {
+    Gpt<float> model = random_gpt<float>(config, features);
+    ThreadPool pool(threads);
+    GptWorkspace<float> workspace;
+    nats.push_back(model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 5}).nats);
+    eval.push_back(model.loss(world.batch(), workspace, pool).nats);
+    auto& g = grads.emplace_back();
+    for (const auto& p : model.parameters()) g.push_back(p.grad);
+    auto& out = logits.emplace_back(world.ids.size() * 500);
+    model.logits(world.ids, world.B, world.T, std::span<float>(out), workspace, pool);
+  }
+  for (std::size_t i = 1; i < grads.size(); ++i) {
+    CHECK(nats[i] == nats[0]);
+    CHECK(eval[i] == eval[0]);
+    CHECK((grads[i] == grads[0]));
+    CHECK((logits[i] == logits[0]));
+  }
+}
+
+TEST_CASE("gpt: dropout follows its seed, and evaluation has none") {
+  GptConfig config = k_small;
+  config.dropout = 0.3f;
+  Gpt<float> model = random_gpt<float>(config);
+  config.dropout = 0.0f;
+  Gpt<float> plain = random_gpt<float>(config);
+  const World world = random_world(4, 20, 300, 3);
+  ThreadPool pool;
+  GptWorkspace<float> workspace;
+  const auto train = [&](std::uint64_t seed) { return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = seed}).nats; };
+  CHECK(train(1) == train(1));
+  CHECK(train(1) != train(2));
+  CHECK(model.loss(world.batch(), workspace, pool).nats == plain.loss(world.batch(), workspace, pool).nats);
+}
+
+TEST_CASE("gpt: gradients accumulate over parts of a batch to those of the whole") {
+  Gpt<double> model = random_gpt<double>(k_small, random_features(300, 5, 4));
+  const World world = random_world(6, 8, 300, 3);
+  ThreadPool pool;
+  GptWorkspace<double> workspace;
+  const Loss whole = model.loss_and_gradients(world.batch(), workspace, pool);
+  std::vector<Tensor<double>> want;
+  for (const auto& p : model.parameters()) want.push_back(p.grad);
+  Loss parts;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::span ids(world.ids), targets(world.targets);
+    const Loss part = model.loss_and_gradients({ids.subspan(24 * i, 24), targets.subspan(24 * i, 24), 3, 8}, workspace, pool,
+                                               {.accumulate = i > 0, .denominator = whole.count});
+    parts.nats += part.nats;
+    parts.count += part.count;
+  }
+  CHECK(parts.count == whole.count);
+  CHECK(parts.nats == doctest::Approx(whole.nats).epsilon(1e-12));
+  for (std::size_t i = 0; i < want.size(); ++i) CHECK((model.parameters()[i].grad.map() - want[i].map()).norm() <= 1e-12);
+}
+
+TEST_CASE("gpt: one token at a time gives the logits of the whole sequence, with and without features") {
+  for (const bool tied : {true, false}) {
+    GptConfig config = k_small;
+    config.tie_weights = tied;
+    const Gpt<double> model = random_gpt<double>(config, random_features(300, 9, 1)), plain = model.folded();
+    const World world = random_world(1, 40, 300, 3);
+    ThreadPool pool;
+    GptWorkspace<double> workspace;
+    std::vector<double> all(40 * 300), one(300), folded(300);
+    model.logits(world.ids, 1, 40, std::span<double>(all), workspace, pool);
+    KvCache<double> cache(model.config()), plain_cache(plain.config());
+    double worst = 0;
+    const auto compare = [&](std::size_t t) {
+      model.step(world.ids[t], cache, std::span<double>(one));
+      plain.step(world.ids[t], plain_cache, std::span<double>(folded));
+      for (std::size_t v = 0; v < 300; ++v) worst = (std::max)({worst, std::abs(one[v] - all[t * 300 + v]), std::abs(folded[v] - one[v])});
+    };
+    for (std::size_t t = 0; t < 40; ++t) compare(t);
+    CHECK(cache.full());
+    cache.truncate(7);
+    plain_cache.truncate(7);
+    for (std::size_t t = 7; t < 12; ++t) compare(t);
+    CHECK(worst <= 1e-12);
+    CHECK(plain.features().n_features == 0);
+  }
+}
+
+TEST_CASE("gpt: names, shapes and order are those of GPT-2") {
+  const Gpt<float> model(*gpt_preset("nano", 100, 64));
+  CHECK(model.parameters()[0].name == "wte.weight");
+  CHECK(model.parameters()[1].name == "wpe.weight");
+  CHECK(model.parameters()[4].name == "h.0.attn.c_attn.weight");
+  CHECK(model.parameters()[4].value.shape() == Shape{48, 144});
+  CHECK(model.parameters().back().name == "ln_f.bias");
+  CHECK(Gpt<float>(*gpt_preset("gpt2", 50257, 1024)).parameter_count() == 124439808);
+  CHECK(!gpt_preset("huge", 1, 1));
+}
+
+TEST_CASE("gpt: what does not fit is refused with both sides") {
+  CHECK_THROWS_AS(Gpt<float>(GptConfig{.n_head = 3, .n_embd = 128, .vocab_size = 5}), ShapeError);
+  CHECK_THROWS_AS(Gpt<float>(GptConfig{}), ShapeError);
+  SparseFeatures bad = random_features(300, 5, 1);
+  bad.column[0] = 5;
+  CHECK_THROWS_AS(Gpt<float>(k_small, bad), ShapeError);
+  Gpt<float> model(k_small);
+  ThreadPool pool;
+  GptWorkspace<float> workspace;
+  World world = random_world(2, 41, 300, 1);
+  CHECK_THROWS_AS((void)model.loss(world.batch(), workspace, pool), ShapeError);
+  world = random_world(2, 8, 300, 1);
+  world.ids[3] = 300;
+  CHECK_THROWS_WITH_AS((void)model.loss(world.batch(), workspace, pool), "token id 300 outside the vocabulary of 300", ShapeError);
+}
