@@ -30,7 +30,7 @@ struct Voicing {
 [[nodiscard]] inline int voicing_cost(const Voicing& from, int from_bass, const Voicing& to, int to_bass) noexcept {
   int cost = 0, sum = 0;
   for (std::size_t i = 0; i < to.size; ++i) sum += to.pitch[i];
-  const int middle = sum / static_cast<int>(to.size) - 61;
+  const int middle = sum / static_cast<int>(to.size) - 58;
   cost += middle * middle / 4;
   if (from.size == 0) return cost;
   for (std::size_t i = 0; i < to.size; ++i) {  // each voice from the nearest one before it
@@ -50,12 +50,12 @@ struct Voicing {
   return cost;
 }
 
-/// Every inversion in close position, and the same with the second voice from the top an octave lower, within 48..76.
+/// Every inversion in close position, and the same with the second voice from the top an octave lower, within 48..72.
 [[nodiscard]] inline Voicing lead_voices(const Chord& chord, const Voicing& from, int from_bass, int bass) {
   Voicing best;
   int best_cost = 1 << 20;
   const auto consider = [&](const Voicing& v) {
-    if (v.pitch[0] < 48 || v.pitch[v.size - 1] > 76) return;
+    if (v.pitch[0] < 48 || v.pitch[v.size - 1] > 72) return;
     const int cost = voicing_cost(from, from_bass, v, bass);
     if (cost < best_cost) best = v, best_cost = cost;
   };
@@ -131,6 +131,7 @@ inline constexpr ChordPattern jig_chords[] = {arpeggio({0, 1, 2, 0, 1, 2}, 6), {
 
 [[nodiscard]] inline std::vector<Note> write_chords(const Plan& plan, std::uint64_t seed) {
   std::vector<Note> notes;
+  std::array<Voicing, 26> opening;  // of each letter: what returns begins as it began
   Voicing voicing;
   int bass = 0;
   Chord current;
@@ -151,6 +152,15 @@ inline constexpr ChordPattern jig_chords[] = {arpeggio({0, 1, 2, 0, 1, 2}, 6), {
   for (const Phrase& phrase : plan.phrases) {
     Rng rng = stream_rng(seed, Stream::comping, static_cast<std::uint64_t>(phrase.letter));
     const ChordPattern& pattern = pick(rng, chord_patterns(plan.feel));
+    Voicing& first = opening[static_cast<std::size_t>(phrase.letter - 'A')];
+    if (phrase.visit > 0 && phrase.bars > 1) {
+      current = plan.chord_at(phrase.first_bar, 0);
+      bass = bass_root(current);
+      voicing = first;
+    } else {
+      lead(plan.chord_at(phrase.first_bar, 0));
+      first = voicing;
+    }
     for (int b = 0; b < phrase.bars; ++b) {
       const int bar = phrase.first_bar + b;
       const std::int64_t start = std::int64_t{bar} * plan.bar_ticks;
@@ -331,9 +341,12 @@ inline constexpr DrumRow jig_drums[] = {{kick, 96, "X.....2..2.."}, {snare, 88, 
     for (int b = 0; b < phrase.bars; ++b) {
       const std::int64_t start = std::int64_t{phrase.first_bar + b} * plan.bar_ticks;
       const bool last_bar = b + 1 == phrase.bars;
-      if (last_bar && phrase.cadence == Cadence::last) {
-        add(start, kick, 108);
+      if (last_bar && phrase.cadence == Cadence::last) {  // the band holds its last chord, the beat runs out under it
         add(start, crash, 104);
+        for (const Note& hit : pattern) {
+          if (hit.tick * 2 > plan.bar_ticks) break;
+          add(start + hit.tick, hit.pitch, hit.velocity - static_cast<int>(hit.tick * 30 / plan.bar_ticks));
+        }
         continue;
       }
       if (b == 0 && phrase.letter != before) add(start, crash, 100);
@@ -347,7 +360,8 @@ inline constexpr DrumRow jig_drums[] = {{kick, 96, "X.....2..2.."}, {snare, 88, 
       const std::int64_t length = plan.bar_ticks - fill_tick;
       for (std::int64_t t = fill_tick; t < plan.bar_ticks; t += step_ticks) {
         const bool on_beat = (t - fill_tick) % plan.beat_ticks() == 0;
-        if (!on_beat && !percent(fill_rng, 65)) continue;
+        const bool on_eighth = t % (quarter / 2) == 0;
+        if (!on_beat && !percent(fill_rng, on_eighth ? 90 : 35)) continue;
         const auto down = static_cast<std::size_t>((t - fill_tick) * 5 / length);
         add(start + t, toms[down], on_beat ? 100 : 86);
       }

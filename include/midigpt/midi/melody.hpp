@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
@@ -26,20 +27,20 @@ struct Cell {
 
 inline constexpr Cell straight_cells[] = {
     {0, {960}}, {0, {720, 240}}, {0, {480, 480}}, {0, {480, -480}},
-    {1, {480, 480}}, {1, {480, 240, 240}}, {1, {720, 240}}, {1, {-240, 240, 480}}, {1, {240, 480, 240}},
-    {2, {480, 240, 240}}, {2, {240, 240, 480}}, {2, {360, 120, 480}}, {2, {240, 480, 240}}, {2, {-240, 240, 240, 240}},
+    {1, {480, 480}}, {1, {480, 240, 240}}, {1, {720, 240}}, {1, {-240, 240, 480}}, {1, {480, 240, -240}},
+    {2, {480, 240, 240}}, {2, {240, 240, 480}}, {2, {360, 120, 480}}, {2, {240, 480, 240}}, {2, {-240, 240, 240, 240}}, {2, {240, 240, 240, -240}},
     {3, {240, 240, 240, 240}}, {3, {360, 120, 240, 240}}, {3, {120, 120, 240, 480}}, {3, {240, 240, 360, 120}},
     {3, {160, 160, 160, 480}},
 };
 inline constexpr Cell swing_cells[] = {
     {0, {960}}, {0, {480, 480}}, {0, {480, -480}}, {0, {-320, 640}},
     {1, {480, 480}}, {1, {320, 640}}, {1, {480, -320, 160}}, {1, {-320, 160, 480}},
-    {2, {480, 320, 160}}, {2, {320, 160, 480}}, {2, {320, 480, 160}}, {2, {-320, 160, 320, 160}},
+    {2, {480, 320, 160}}, {2, {320, 160, 480}}, {2, {320, 480, 160}}, {2, {-320, 160, 320, 160}}, {2, {320, 160, 320, -160}},
     {3, {320, 160, 320, 160}}, {3, {160, 160, 160, 480}}, {3, {320, 160, 320, 160}},
 };
 inline constexpr Cell waltz_cells[] = {
     {0, {1440}}, {0, {960, 480}}, {0, {960, -480}}, {1, {960, 480}}, {1, {480, 480, 480}}, {1, {-480, 480, 480}},
-    {2, {480, 480, 480}}, {2, {720, 240, 480}}, {2, {480, 240, 240, 480}}, {2, {480, 480, 240, 240}},
+    {2, {480, 480, 480}}, {2, {720, 240, 480}}, {2, {480, 240, 240, 480}}, {2, {480, 480, 240, 240}}, {2, {480, 240, 240, -480}},
     {3, {240, 240, 240, 240, 480}}, {3, {480, 240, 240, 240, 240}}, {3, {240, 240, 480, 240, 240}},
 };
 inline constexpr Cell jig_cells[] = {
@@ -124,7 +125,7 @@ class MelodyWriter {
     const std::int64_t time = (std::int64_t{bar} * plan_.bar_ticks + tick) * 0x10000 / (2 * plan_.bar_ticks);
     const std::int64_t where = time + 0x8000 + (std::int64_t{letter} << 32);
     const int reach = high_ - low_;
-    return inside((low_ + high_) / 2 + static_cast<int>(contour_.fractal(where, 3) * std::int64_t{reach} >> 16));
+    return inside((low_ + high_) / 2 + static_cast<int>(contour_.fractal(where, 3) * std::int64_t{3 * reach} >> 17));
   }
 
   /// The chord tone that lies nearest to both `from` and `wanted`; staying costs a little.
@@ -134,7 +135,7 @@ class MelodyWriter {
       if (!fits(p, bar, tick)) continue;
       const int move = p > from ? p - from : from - p;
       const int miss = p > wanted ? p - wanted : wanted - p;
-      const int cost = 4 * move + 2 * miss + (move == 0 ? 3 : 0) + (move > 3 ? 4 : 0);
+      const int cost = 4 * move + 2 * miss + (move == 0 ? 4 : 0) + (move > 3 ? 4 : 0);
       if (cost < best_cost) best = p, best_cost = cost;
     }
     return best;
@@ -158,6 +159,19 @@ class MelodyWriter {
     return tones;
   }
 
+  /// Gives a bar the first half of another one's rhythm.
+  void begin_like(std::vector<Tone>& tones, const std::vector<Tone>& other) const {
+    const auto late = [&](const Tone& t) { return t.tick * 2 >= plan_.bar_ticks; };
+    std::vector<Tone> mixed;
+    for (const Tone& t : other) {
+      if (!late(t)) mixed.push_back(t);
+    }
+    for (const Tone& t : tones) {
+      if (late(t)) mixed.push_back(t);
+    }
+    if (plan_.feel != Feel::waltz && !mixed.empty()) tones = std::move(mixed);
+  }
+
   void append_cell(std::vector<Tone>& tones, std::span<const std::int16_t> lengths, int start) const {
     for (const int length : lengths) {
       if (length == 0) break;
@@ -176,13 +190,13 @@ class MelodyWriter {
       const int wanted = target(place, tone.tick, letter);
       const int above_tonic = (pitch(previous) - plan_.key.tonic() + 24) % 12;
       int next = previous;
-      if (above_tonic == 11 && percent(rng, 85)) {
-        next = previous + 1;  // the leading tone rises
+      if (above_tonic == 11 && leap >= 0 && percent(rng, 85)) {
+        next = previous + 1;  // the leading tone rises, unless a run comes down through it
       } else if ((leap > 3 || leap < -3) && percent(rng, 70)) {
         next = previous + (leap > 0 ? -1 : 1);
       } else if (tone.accent && percent(rng, 90)) {
         next = chord_tone(previous, wanted, bar, tone.tick);
-      } else if (!percent(rng, 12)) {
+      } else if (!percent(rng, 8)) {
         const int toward = wanted > previous ? 1 : wanted < previous ? -1 : percent(rng, 50) ? 1 : -1;
         next = previous + toward;
         if (percent(rng, 15) && fits(previous + 2 * toward, bar, tone.tick)) next = previous + 2 * toward;
@@ -216,7 +230,7 @@ class MelodyWriter {
     const int first = phrase.first_bar;
     bars[0] = bar_rhythm(rng, phrase.letter, 0);
     if (bars[0].empty()) append_cell(bars[0], std::array<std::int16_t, 1>{static_cast<std::int16_t>(plan_.bar_ticks)}, 0);
-    previous = target(0, 0, phrase.letter);
+    previous = ((low_ + high_) / 2 + target(0, 0, phrase.letter)) / 2;
     walk(bars[0], first, phrase.letter, 0, previous, leap, rng);
     const bool echo = percent(rng, 35);  // a a b c, otherwise a b a c
     const int shift = rng.between(-2, 2);
@@ -228,6 +242,7 @@ class MelodyWriter {
         leap = 0;
       } else {
         bars[at] = bar_rhythm(rng, phrase.letter, place);
+        if (percent(rng, 65)) begin_like(bars[at], bars[0]);
         walk(bars[at], first + place, phrase.letter, place, previous, leap, rng);
       }
     }
@@ -251,7 +266,7 @@ class MelodyWriter {
       const std::uint32_t draw = rng.below(3);
       append_cell(tones, plan_.feel == Feel::swing ? swing_lead[draw] : plan_.feel == Feel::jig ? jig_lead[draw] : lead[draw], 0);
     }
-    const int rest = phrase.cadence == Cadence::last || percent(rng, 25) ? 0 : plan_.feel == Feel::jig ? 240 : beat;
+    const int rest = phrase.cadence == Cadence::last || percent(rng, 15) ? 0 : plan_.feel == Feel::jig ? 240 : beat;
     tones.push_back({.tick = arrival, .length = full - arrival - rest, .accent = true});
 
     int goal = previous, best = 1 << 20;

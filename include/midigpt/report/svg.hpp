@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <midigpt/core/utf8.hpp>
+#include <midigpt/midi/bars.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
 
@@ -115,25 +116,6 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
     case 70: return "shaker";
     default: return "drum " + std::to_string(key);
   }
-}
-
-/// Ticks where bars begin, up to `end`; at most `most` of them.
-[[nodiscard]] inline std::vector<std::int64_t> bar_ticks(const Score& score, std::int64_t end, std::size_t most) {
-  std::vector<std::int64_t> bars;
-  const std::int64_t quarter = score.division.is_smpte() ? 1 : (std::max)(score.division.tpq, std::uint16_t{1});
-  if (score.division.is_smpte()) return bars;
-  std::int64_t length = 4 * quarter;
-  std::size_t next = 0;
-  for (std::int64_t tick = 0; tick <= end && bars.size() < most;) {
-    while (next < score.time_signatures.size() && score.time_signatures[next].tick <= tick) {
-      const TimeSignature& s = score.time_signatures[next++];
-      length = (std::max)(4 * quarter * s.numerator >> (std::min)(int{s.denominator_log2}, 16), std::int64_t{1});
-    }
-    bars.push_back(tick);
-    tick += length;
-    if (next < score.time_signatures.size()) tick = (std::min)(tick, score.time_signatures[next].tick);  // a change starts a bar
-  }
-  return bars;
 }
 
 /// A track's notes on one channel: one colour, one line of the legend.
@@ -264,7 +246,7 @@ struct Part {
     out += svg::line(x0, std::to_string(y + drum_height), x1, std::to_string(y + drum_height), "stroke=\"#e6e6e6\"");
     out += svg::label(std::to_string(left - 6), std::to_string(y + drum_height - 2), "end", "#555", svg::drum_name(static_cast<int>(key)), " font-size=\"10\"");
   }
-  const auto bars = svg::bar_ticks(score, end, 5000);
+  const auto bars = bar_starts(score, end, 5000);
   std::int64_t last_label = -10000;
   for (std::size_t b = 0; b < bars.size(); ++b) {
     const std::int64_t x = x_of(bars[b]);
