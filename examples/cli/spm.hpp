@@ -127,7 +127,7 @@ inline bool spm_train_options(std::span<const std::string_view> args, midigpt::T
   s.present = k_spm_train_trainer_fields;
   n.present = k_spm_train_normalizer_fields;
   n.name = "nmt_nfkc";
-  std::string model_type = "unigram", era = "heap", control_file, user_file, required_file, denormalization_tsv;
+  std::string model_type = "unigram", era = "heap", control_file, user_file, required_file;
   int minloglevel = 0;
   std::uint32_t random_seed = 0xFFFFFFFFu;
   SpmFlags flags;
@@ -165,7 +165,7 @@ inline bool spm_train_options(std::span<const std::string_view> args, midigpt::T
   flags.flag("vocabulary_output_piece_score", s.vocabulary_output_piece_score);
   flags.text("normalization_rule_name", n.name);
   flags.text("normalization_rule_tsv", n.normalization_rule_tsv);
-  flags.text("denormalization_rule_tsv", denormalization_tsv);
+  flags.text("denormalization_rule_tsv", options.denormalization_rule_tsv);
   flags.flag("add_dummy_prefix", n.add_dummy_prefix);
   flags.flag("remove_extra_whitespaces", n.remove_extra_whitespaces);
   flags.flag("hard_vocab_limit", s.hard_vocab_limit);
@@ -221,7 +221,6 @@ inline bool spm_train_options(std::span<const std::string_view> args, midigpt::T
   load(control_file, lines_to(s.control_symbols));
   load(user_file, lines_to(s.user_defined_symbols));
   load(required_file, [&](std::string_view text) { s.required_chars = text; });
-  if (!denormalization_tsv.empty() && what.empty()) what = "--denormalization_rule_tsv is not supported";
   return what.empty();
 }
 

@@ -83,7 +83,7 @@ class Charsmap {
     };
     std::vector<Level> path{{root(), 0}};
     std::string key;
-    std::size_t budget = units_.size();  // a trie visits each unit at most once; a hostile graph ends here
+    std::size_t budget = 64 * units_.size();  // equal tails are shared, so paths outnumber units; a hostile graph ends here
     while (!path.empty()) {
       if (path.back().label == 256) {
         path.pop_back();

@@ -19,7 +19,9 @@
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/utf8.hpp>
+#include <midigpt/token/charsmap_builder.hpp>
 #include <midigpt/token/model.hpp>
+#include <midigpt/token/normalization_rules.hpp>
 #include <midigpt/token/normalizer.hpp>
 
 namespace midigpt {
@@ -36,10 +38,32 @@ enum class BpeEra : std::uint8_t { heap, window };
   return spec;
 }
 
+/// Compiles the charsmap that `spec` names, unless it has one.
+[[nodiscard]] inline Result<void> fill_charsmap(NormalizerSpec& spec, UnicodeVersion version = UnicodeVersion::v17) {
+  if (!spec.precompiled_charsmap.empty()) return {};
+  CharsmapRules rules;
+  if (!spec.normalization_rule_tsv.empty()) {
+    const auto tsv = read_file(spec.normalization_rule_tsv);
+    if (!tsv) return tsv.error();
+    auto parsed = normalization_rules_from_tsv(as_chars(*tsv));
+    if (!parsed) return parsed.error();
+    rules = *std::move(parsed);
+    spec.name = "user_defined";
+  } else if (!spec.name.empty()) {
+    auto named = normalization_rules(spec.name, version);
+    if (!named) return named.error();
+    rules = *std::move(named);
+  }
+  spec.precompiled_charsmap = compile_charsmap(rules);
+  return {};
+}
+
 struct TokenTrainOptions {
   TrainerSpec spec;
-  /// `name` picks a built-in rule unless precompiled_charsmap is given. Notes need none: "identity".
+  /// `name` picks a built-in rule, normalization_rule_tsv a file of rules, precompiled_charsmap (from another model, say)
+  /// goes before both. Notes need none: "identity".
   NormalizerSpec normalizer = normalizer_rule("identity");
+  std::string denormalization_rule_tsv;
   BpeEra era = BpeEra::heap;
   /// Train what the text has and report it, instead of "Vocabulary size too high".
   bool cap_vocab = false;
@@ -314,6 +338,8 @@ class TrainCorpus {
     if (auto ok = detail::token_train::check_spec(options.spec); !ok) return ok.error();
     auto metas = detail::token_train::meta_pieces(options.spec);
     if (!metas) return metas.error();
+    const auto version = options.era == BpeEra::heap ? UnicodeVersion::v17 : UnicodeVersion::v13;
+    if (auto ok = fill_charsmap(options.normalizer, version); !ok) return ok.error();
     auto normalizer = Normalizer::create(options.normalizer, options.spec.treat_whitespace_as_suffix);
     if (!normalizer) return normalizer.error();
     return TrainCorpus(std::move(options), *std::move(metas), *std::move(normalizer));

@@ -35,6 +35,13 @@ namespace detail::token_train {
   model.trainer.model_type = type;
   model.normalizer = options.normalizer;
   model.normalizer.present |= spec_bits(1, 2);
+  if (!options.denormalization_rule_tsv.empty()) {
+    NormalizerSpec spec;
+    spec.normalization_rule_tsv = options.denormalization_rule_tsv;
+    spec.add_dummy_prefix = spec.remove_extra_whitespaces = spec.escape_whitespaces = false;
+    if (auto ok = fill_charsmap(spec); !ok) return ok.error();
+    model.denormalizer = std::move(spec);
+  }
   const auto wanted = static_cast<std::size_t>(options.spec.vocab_size);
   std::size_t next_meta = 0, next_learnt = 0;
   for (std::size_t id = 0; id < wanted; ++id) {
