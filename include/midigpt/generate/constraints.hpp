@@ -27,7 +27,7 @@ inline namespace v0 {
 
 /// Drums are free of key and range.
 struct ConstraintOptions {
-  std::optional<Key> key;
+  std::optional<Key> key = std::nullopt;
   int lowest_pitch = 0, highest_pitch = 127;
   int polyphony = 0;          // notes that may sound together, 1..16; 0: any number
   std::size_t min_notes = 1;  // the piece cannot end before
@@ -152,7 +152,7 @@ class MusicConstraint {
       const NoteBits n = PackedNote::unpack(c);
       s.now += n.step;
       const std::int64_t length = controls_ ? k_duration_units[static_cast<std::size_t>(n.duration)] : n.duration * 20;  // 0.32 s in 63rds
-      if (!split_) return pitch_fits(s, n.pitch) && !s.pending && sound(s, s.now + length);
+      if (!split_) return sound(s, s.now + length) && pitch_fits(s, n.pitch);
       const bool fits = n.pitch == 0 && !s.pending && would_sound(s);
       s.pending = true;
       s.pending_end = s.now + length;
@@ -180,7 +180,7 @@ class MusicConstraint {
   /// Where the text really went, legal or not.
   void follow(char32_t c) {
     State next = state_;
-    if (!advance(next, c) && !PackedNote::is_note(c) && next.pending) next.pending = false;
+    if (!advance(next, c) && !PackedNote::is_note(c)) next.pending = false;
     state_ = next;
   }
 

@@ -29,12 +29,12 @@ inline namespace v0 {
 
 struct GenerateOptions {
   std::size_t max_tokens = 1024;  // new ones
-  SamplerOptions sampler;
+  SamplerOptions sampler = {};
   std::size_t repetition_window = 64;  // ids that the repetition penalty looks back on
   std::uint64_t seed = 1;
-  ConstraintOptions constraint;                // used by generate_score
+  ConstraintOptions constraint = {};                // used by generate_score
   const std::atomic<bool>* stop = nullptr;     // set: ends before the next token
-  std::function<void(std::int32_t)> on_token;  // each new id as it is drawn
+  std::function<void(std::int32_t)> on_token = nullptr;  // each new id as it is drawn
 };
 
 /// Draws ids from a model. Keeps cache and scratch, so tokens after the first piece allocate nothing. One per thread; the
@@ -137,8 +137,8 @@ struct GeneratedScore {
   out.ids.insert(out.ids.end(), more.begin(), more.end());
   out.ids.resize(constraint.complete());
   out.ended = constraint.ended();
-  out.notes = constraint.notes();
   out.text = tokenizer.decode(out.ids);
+  out.notes = count_text_notes(out.text, codec);
   out.score = from_text(out.text, codec);
   return out;
 }
