@@ -56,7 +56,7 @@ template <class S, class T>
       }
       top = v > top ? v : top;
     });
-    const T high = simd::max<S>(top);
+    const T high = simd::largest<S>(top);
     V total{};
     simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
       V v;

@@ -251,7 +251,7 @@ struct SoftmaxForward {
         }
         top = v > top ? v : top;
       });
-      const T high = simd::max<S>(top);
+      const T high = simd::largest<S>(top);
       V total{};
       simd::sweep<S>(b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
         V v;

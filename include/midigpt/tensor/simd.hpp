@@ -206,7 +206,7 @@ template <class S>
 }
 
 template <class S>
-[[gnu::always_inline]] inline typename S::scalar max(const typename S::vec& v) {
+[[gnu::always_inline]] inline typename S::scalar largest(const typename S::vec& v) {
   typename S::vec high = v;
 #pragma GCC unroll 4
   for (int distance = static_cast<int>(S::width) / 2; distance > 0; distance /= 2) {
