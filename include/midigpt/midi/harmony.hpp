@@ -181,7 +181,7 @@ inline constexpr std::array<std::uint8_t, 4> mixolydian_loops[] = {{0, 6, 3, 0},
     }
     bars[i].chords = {chord, chord};
     bars[i].place = static_cast<std::uint8_t>(i);
-    const bool can_split = plan.bar_ticks != 3 * quarter;
+    const bool can_split = plan.feel != Feel::waltz;
     if (can_split && i % 2 == 1 && percent(rng, jazzy ? 35 : 15)) {  // a second chord on the way to the next bar
       const std::size_t second = weighted(rng, functions.subdominant);
       bars[i].chords[1] = chord_on(plan.key, static_cast<int>(second), seventh);
@@ -201,7 +201,7 @@ inline void set_cadence(const Plan& plan, Cadence cadence, Bar& last, Bar* befor
   } else {
     last.chords = {tonic, tonic};
     if (before != nullptr) before->chords[1] = dominant;
-    if (before != nullptr && plan.bar_ticks == 3 * quarter) before->chords[0] = dominant;
+    if (before != nullptr && plan.feel == Feel::waltz) before->chords[0] = dominant;
   }
 }
 

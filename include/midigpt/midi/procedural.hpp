@@ -107,7 +107,7 @@ inline void humanise(std::vector<Note>& notes, const Plan& plan, std::uint64_t s
                       : note.pitch == closed_hat && note.channel == 9                     ? -4000
                                                                                           : 0;
     us += std::int64_t{drift.fractal(note.tick * 0x10000 / (4 * quarter), 2)} * 18000 >> 16;
-    us += (rng.between(-1000, 1000) + rng.between(-1000, 1000) + rng.between(-1000, 1000)) * 3;  // sd 5.2 ms / sqrt 3
+    us += (rng.between(-1000, 1000) + rng.between(-1000, 1000) + rng.between(-1000, 1000)) * 3;  // deviation 3 ms
     us = std::clamp(us, std::int64_t{-20000}, std::int64_t{20000});
     if (note.channel == 1) {  // a chord is struck from below, 0 to 18 ms in all
       strum = note.tick == chord_tick ? strum + rng.between(0, 6000) : 0;
