@@ -3,6 +3,7 @@
 #pragma once
 
 #include <midigpt/version.hpp>
+
 #include <midigpt/codec/controls.hpp>
 #include <midigpt/codec/features.hpp>
 #include <midigpt/codec/grid.hpp>
@@ -22,6 +23,7 @@
 #include <midigpt/generate/generate.hpp>
 #include <midigpt/generate/sampler.hpp>
 #include <midigpt/midi/accompaniment.hpp>
+#include <midigpt/midi/bars.hpp>
 #include <midigpt/midi/edit.hpp>
 #include <midigpt/midi/folder.hpp>
 #include <midigpt/midi/harmony.hpp>
@@ -32,6 +34,7 @@
 #include <midigpt/midi/read.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
+#include <midigpt/midi/v0_author.hpp>
 #include <midigpt/midi/view.hpp>
 #include <midigpt/midi/write.hpp>
 #include <midigpt/nn/gpt.hpp>
@@ -43,14 +46,18 @@
 #include <midigpt/pipeline/music_tokenizer.hpp>
 #include <midigpt/pipeline/run.hpp>
 #include <midigpt/pipeline/show.hpp>
+#include <midigpt/report/metrics.hpp>
 #include <midigpt/report/progress.hpp>
 #include <midigpt/report/svg.hpp>
 #include <midigpt/report/timbre.hpp>
 #include <midigpt/report/wav.hpp>
 #include <midigpt/tensor/attention.hpp>
 #include <midigpt/tensor/gemm.hpp>
+#include <midigpt/tensor/gradcheck.hpp>
 #include <midigpt/tensor/kernels.hpp>
+#include <midigpt/tensor/ops.hpp>
 #include <midigpt/tensor/simd.hpp>
+#include <midigpt/tensor/tape.hpp>
 #include <midigpt/tensor/tensor.hpp>
 #include <midigpt/token/bpe.hpp>
 #include <midigpt/token/bpe_fast.hpp>
@@ -58,13 +65,16 @@
 #include <midigpt/token/bpe_trainer.hpp>
 #include <midigpt/token/char_table.hpp>
 #include <midigpt/token/charsmap.hpp>
+#include <midigpt/token/charsmap_builder.hpp>
 #include <midigpt/token/count_trainer.hpp>
 #include <midigpt/token/model.hpp>
+#include <midigpt/token/normalization_rules.hpp>
 #include <midigpt/token/normalizer.hpp>
 #include <midigpt/token/pretokenize.hpp>
 #include <midigpt/token/tokenizer.hpp>
 #include <midigpt/token/train_input.hpp>
 #include <midigpt/token/train_output.hpp>
+#include <midigpt/token/train_text.hpp>
 #include <midigpt/token/trainer.hpp>
 #include <midigpt/token/trie.hpp>
 #include <midigpt/token/unicode_tables.hpp>

@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   if (argc != 3) return std::cerr << "usage: amalgamate INCLUDE_DIR OUTPUT\n", 2;
   include_dir = argv[1];
   follow("midigpt/midigpt.hpp");
+  std::filesystem::create_directories(std::filesystem::path(argv[2]).parent_path());
   std::ofstream out(argv[2]);
   out << "// midigpt in one file, made by tests/package/amalgamate.cpp. MIT licence, see LICENSE.\n#pragma once\n\n";
   for (const std::string& line : hoisted) out << line << '\n';

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Compiles every ```cpp block of README.md and docs/*.md: a block with main() as it is, another inside a function.
 # The first README program that reads song.mid is also run.
-#   snippets.sh SOURCE_DIR WORK_DIR COMPILER MIDI_FILE [compiler flags...]
+#   snippets.sh SOURCE_DIR WORK_DIR COMPILER MIDIGPT_PROGRAM [compiler flags...]
 set -euo pipefail
-source=$1 work=$2 compiler=$3 midi=$4
+source=$1 work=$2 compiler=$3 midigpt=$4
 shift 4
 rm -rf "$work"
 mkdir -p "$work"
@@ -31,7 +31,7 @@ echo "$count snippets compile"
 first=$(grep -l 'song.mid' "$work"/README_*.cpp | head -1)
 "$compiler" -std=c++20 -O1 -pthread -I"$source/include" "$@" "$first" -o "$work/first"
 cd "$work"
-cp "$midi" song.mid
+"$midigpt" dice -o song.mid
 ./first >text.txt
 [ -s text.txt ] && ls -l "$work"/*.mid
 [ "$(find . -name '*.mid' | wc -l)" -eq 2 ]

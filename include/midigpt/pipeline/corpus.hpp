@@ -57,7 +57,7 @@ struct CorpusOptions {
   CodecKind codec = CodecKind::multitrack;
   double held_out = 0.1;  // share of the pieces, 0 <= held_out < 1
   /// Called after each file with (done, total).
-  std::function<void(std::size_t, std::size_t)> on_progress;
+  std::function<void(std::size_t, std::size_t)> on_progress{};
 };
 
 /// One line for people: what was used, skipped and mended.

@@ -58,9 +58,9 @@ struct RunSettings {
 };
 
 struct RunHooks {
-  std::function<void(const StepReport&)> on_step;
-  std::function<void(const EvalReport&)> on_eval;
-  std::function<void(const std::string&)> on_message;  // one line on what is being done
+  std::function<void(const StepReport&)> on_step{};
+  std::function<void(const EvalReport&)> on_eval{};
+  std::function<void(const std::string&)> on_message{};  // one line on what is being done
   const std::atomic<bool>* stop = nullptr;
 };
 

@@ -1,0 +1,203 @@
+#include <midigpt/pipeline/run.hpp>
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <midigpt/generate/generate.hpp>
+
+using namespace midigpt;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct TempRun {
+  fs::path root = fs::temp_directory_path() / ("midigpt_run_test_" + std::to_string(::getpid()));
+  TempRun() { fs::remove_all(root); }
+  ~TempRun() { fs::remove_all(root); }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return (root / name).string(); }
+};
+
+const Corpus& small_corpus() {
+  static const Corpus corpus = corpus_from_generator(40, 1, {.bars = 4});
+  return corpus;
+}
+
+RunSettings small_settings() {
+  RunSettings s;
+  s.preset = "nano";
+  s.block_size = 64;
+  s.batch_size = 5;
+  s.steps = 12;
+  s.eval_every = 5;
+  s.seed = 4;
+  return s;
+}
+
+std::string bytes_of(const std::string& path) {
+  const auto bytes = read_file(path);
+  REQUIRE_MESSAGE(bytes, path);
+  return std::string(as_chars(*bytes));
+}
+
+}  // namespace
+
+TEST_CASE("run: every vocabulary gives back every piece, and never says unknown") {
+  for (const CodecKind codec : {CodecKind::multitrack, CodecKind::split, CodecKind::theremin}) {
+    CAPTURE(codec_name(codec));
+    const Corpus corpus = corpus_from_generator(30, 1, {.bars = 4}, {.codec = codec});
+    for (const int vocab_size : {0, 600, 100000}) {
+      CAPTURE(vocab_size);
+      const auto tokenizer = train_music_tokenizer(corpus, {.vocab_size = vocab_size});
+      if (!tokenizer) {  // a cap below the alphabet: refused with a reason, not silently lossy
+        CHECK(vocab_size == 600);
+        CHECK(tokenizer.error().what.find("ocabulary") != std::string::npos);
+        continue;
+      }
+      const auto encoded = encode_corpus(corpus, *tokenizer);
+      REQUIRE(encoded);  // decode(encode(x)) == x is checked inside
+      for (const IdPieces* side : {&encoded->train, &encoded->held_out}) {
+        for (const std::int32_t id : side->ids) CHECK(id != tokenizer->unk_id());
+      }
+      CHECK(encoded->notes() == corpus.notes());
+    }
+  }
+}
+
+TEST_CASE("run: a tokenizer of other music that loses characters is refused") {
+  TokenTrainOptions options;
+  options.spec.model_type = ModelType::bpe;
+  options.cap_vocab = true;
+  const std::vector<std::string_view> lines{"abc abd"};
+  auto model = train_bpe(std::span<const std::string_view>(lines), options);
+  REQUIRE(model);
+  auto tokenizer = Tokenizer::create(*std::move(model));
+  REQUIRE(tokenizer);
+  CHECK_FALSE(encode_corpus(small_corpus(), *tokenizer));
+}
+
+TEST_CASE("run: token features name the fields of a token's notes") {
+  const auto tokenizer = train_music_tokenizer(small_corpus());
+  REQUIRE(tokenizer);
+  const SparseFeatures f = token_features(*tokenizer, CodecKind::multitrack);
+  REQUIRE(f.row_begin.size() == static_cast<std::size_t>(tokenizer->vocab_size()) + 1);
+  for (std::int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
+    const SpmPiece& piece = tokenizer->model().pieces[static_cast<std::size_t>(id)];
+    const auto entries = f.row_begin[static_cast<std::size_t>(id) + 1] - f.row_begin[static_cast<std::size_t>(id)];
+    if (piece.type != PieceType::normal) CHECK(entries == 0);
+    else CHECK(entries > 0);
+  }
+}
+
+TEST_CASE("run: the same settings give the same bytes, on one thread and on three") {
+  const TempRun dir;
+  ThreadPool one(1), three(3);
+  const auto a = train_run(small_corpus(), small_settings(), dir / "a", one);
+  const auto b = train_run(small_corpus(), small_settings(), dir / "b", three);
+  REQUIRE(a);
+  REQUIRE(b);
+  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/tokenizer.model", "/tokenizer.vocab", "/log.csv", "/curve.svg", "/settings.json"}) {
+    CAPTURE(file);
+    CHECK(bytes_of(dir / "a" + file) == bytes_of(dir / "b" + file));
+  }
+  CHECK(a->train.step == 12);
+  CHECK(a->held_out.model.count == a->held_out.tokens);
+  CHECK(a->held_out.model.mean() < a->held_out.uniform.mean());
+  CHECK(bytes_of(dir / "a/model.safetensors").find(dir.root.string()) == std::string::npos);  // no path inside
+}
+
+TEST_CASE("run: stopped and resumed ends in the bytes of never having stopped") {
+  const TempRun dir;
+  ThreadPool pool(2);
+  REQUIRE(train_run(small_corpus(), small_settings(), dir / "whole", pool));
+  for (const int stop_after : {1, 5, 8}) {
+    CAPTURE(stop_after);
+    const std::string folder = dir / ("half" + std::to_string(stop_after));
+    std::atomic<bool> stop{false};
+    RunHooks hooks;
+    hooks.stop = &stop;
+    hooks.on_step = [&](const StepReport& r) { stop = r.step >= stop_after; };
+    const auto half = train_run(small_corpus(), small_settings(), folder, pool, hooks);
+    REQUIRE(half);
+    CHECK(half->train.ending == Ending::stopped);
+    CHECK(half->train.step == stop_after);
+    CHECK(load_music_model(folder));  // something usable is there at any time
+    const auto rest = train_run(small_corpus(), RunSettings{}, folder, pool, {}, true);
+    REQUIRE(rest);
+    for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
+      CAPTURE(file);
+      CHECK(bytes_of(folder + file) == bytes_of(dir / "whole" + file));
+    }
+  }
+  const auto other = train_run(corpus_from_generator(40, 500, {.bars = 4}), RunSettings{}, dir / "whole", pool, {}, true);
+  CHECK_FALSE(other);  // another corpus is another run
+}
+
+TEST_CASE("run: the model file alone makes music and is judged without what it has learnt from") {
+  const TempRun dir;
+  ThreadPool pool(2);
+  const auto result = train_run(small_corpus(), small_settings(), dir / "r", pool);
+  REQUIRE(result);
+  fs::copy_file(dir / "r/model.safetensors", dir / "alone.safetensors");
+  for (const std::string& path : {dir / "r", dir / "alone.safetensors"}) {
+    const auto music = load_music_model(path);
+    REQUIRE(music);
+    Generator generator(music->model);
+    GenerateOptions options;
+    options.max_tokens = 60;
+    const auto piece = generate_score(generator, music->tokenizer, music->codec, Score{}, options);
+    REQUIRE(piece);
+    CHECK(piece->notes > 0);
+  }
+  const auto music = load_music_model(dir / "r");
+  std::size_t left_out = 0;
+  const auto c = evaluate_music(*music, small_corpus(), dir / "r", pool, &left_out);
+  REQUIRE(c);
+  CHECK(left_out + c->pieces == small_corpus().pieces.size());
+  CHECK(c->pieces == result->held_out.pieces);
+  CHECK(c->notes == result->held_out.notes);
+  CHECK(c->markov2.nats == doctest::Approx(result->held_out.markov2.nats));
+  CHECK(c->model.nats == doctest::Approx(result->held_out.model.nats).epsilon(1e-5));  // folded features round differently
+  const auto alone = evaluate_music(*music, small_corpus(), "", pool);
+  REQUIRE(alone);
+  CHECK(alone->pieces == small_corpus().pieces.size());
+  CHECK(alone->markov2.count == 0);
+}
+
+TEST_CASE("run: what cannot be done is said, and nothing is left half-written") {
+  const TempRun dir;
+  ThreadPool pool(1);
+  const auto one = train_run(corpus_from_generator(1, 1), small_settings(), dir / "one", pool);
+  REQUIRE_FALSE(one);
+  CHECK(one.error().what.find("at least two") != std::string::npos);
+  CHECK_FALSE(fs::exists(dir / "one"));
+  CHECK_FALSE(train_run(small_corpus(), RunSettings{}, dir / "none", pool, {}, true));
+  CHECK_FALSE(fs::exists(dir / "none"));
+  CHECK_FALSE(load_music_model(dir / "none"));
+  fs::create_directories(dir.root);
+  REQUIRE(write_file_atomic(dir / "settings.json", "{\"preset\": \"nano\", \"steps\": tomorrow}"));
+  const auto settings = read_settings(dir.root.string());
+  REQUIRE_FALSE(settings);
+  CHECK(settings.error().offset == 28);
+}
+
+TEST_CASE("run: settings come back from their file as they were") {
+  const TempRun dir;
+  fs::create_directories(dir.root);
+  RunSettings s = small_settings();
+  s.learning_rate = 0.00123;
+  s.token_features = false;
+  s.seconds = 12.5;
+  s.seed = 0xFFFFFFFFFFFFFFFF;
+  REQUIRE(write_file_atomic(dir / "settings.json", detail::run::settings_json(s, CodecKind::split)));
+  CodecKind codec{};
+  const auto back = read_settings(dir.root.string(), &codec);
+  REQUIRE(back);
+  CHECK(*back == s);
+  CHECK(codec == CodecKind::split);
+}
