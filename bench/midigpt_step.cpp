@@ -94,8 +94,8 @@ int main(int argc, char** argv) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   std::printf(
-      "{\"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.2f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"rss_mb\": %.1f, "
+      "{\"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.2f, \"min_cpu_ms\": %.2f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"rss_mb\": %.1f, "
       "\"heap_calls\": %zu, \"loss\": %.5f, \"isa\": \"%s\"}\n",
-      ms, *std::min_element(wall.begin(), wall.end()), median(cpu), tokens / ms * 1e3, flops / ms / 1e6,
+      ms, *std::min_element(wall.begin(), wall.end()), median(cpu), *std::min_element(cpu.begin(), cpu.end()), tokens / ms * 1e3, flops / ms / 1e6,
       static_cast<double>(usage.ru_maxrss) / 1024, heap, last, isa_name(best_isa()));
 }
