@@ -22,8 +22,9 @@ TEST_CASE("codec: a unit is the nearest 24th of a quarter in every division") {
 }
 
 TEST_CASE("codec: a SMPTE second is two quarters") {
-  for (const Division d : {Division{.smpte_fps = 24, .ticks_per_frame = 8}, Division{.smpte_fps = 25, .ticks_per_frame = 40},
-                           Division{.smpte_fps = 30, .ticks_per_frame = 80}}) {
+  for (const Division d :
+       {Division{.smpte_fps = 24, .ticks_per_frame = 8}, Division{.smpte_fps = 25, .ticks_per_frame = 40},
+        Division{.smpte_fps = 30, .ticks_per_frame = 80}}) {
     CHECK(BeatGrid(d).units(d.smpte_fps * d.ticks_per_frame) == 48);
     CHECK(BeatGrid(d).exact(d.smpte_fps * d.ticks_per_frame));
   }

@@ -27,7 +27,8 @@ std::size_t wrong_code_points() {
         for (int p = 0; p < Code::pitches; ++p) {
           const NoteBits n{v, s, d, p};
           const char32_t c = Code::pack(n);
-          wrong += c != next++ || !(Code::unpack(c) == n) || !Code::is_note(c) || !is_scalar_value(c) || utf8_size(c) != 4;
+          wrong +=
+              c != next++ || !(Code::unpack(c) == n) || !Code::is_note(c) || !is_scalar_value(c) || utf8_size(c) != 4;
         }
       }
     }
@@ -51,7 +52,8 @@ TEST_CASE("codec: the four bytes of UTF-8 hold the fields where the author put t
     const NoteBits n = PackedNote::unpack(static_cast<char32_t>(c));
     std::string text;
     utf8_append(text, static_cast<char32_t>(c));
-    const std::array<int, 4> want{0xF0 | n.velocity, 0x80 | n.step, 0x80 | n.duration << 1 | n.pitch >> 6, 0x80 | (n.pitch & 63)};
+    const std::array<int, 4> want{0xF0 | n.velocity, 0x80 | n.step, 0x80 | n.duration << 1 | n.pitch >> 6,
+                                  0x80 | (n.pitch & 63)};
     for (std::size_t i = 0; i < 4; ++i) wrong += static_cast<unsigned char>(text[i]) != want[i];
   }
   CHECK(wrong == 0);
@@ -59,7 +61,8 @@ TEST_CASE("codec: the four bytes of UTF-8 hold the fields where the author put t
 
 TEST_CASE("codec: a layout of one's own is a bijection too") {
   CHECK(wrong_code_points<Layout{.velocity_bits = 1, .step_bits = 7, .duration_bits = 5, .pitch_bits = 7}>() == 0);
-  CHECK(wrong_code_points<Layout{.velocity_bits = 0, .step_bits = 7, .duration_bits = 5, .pitch_bits = 7, .base = 0x40000}>() == 0);
+  CHECK(wrong_code_points<Layout{
+            .velocity_bits = 0, .step_bits = 7, .duration_bits = 5, .pitch_bits = 7, .base = 0x40000}>() == 0);
 }
 
 TEST_CASE("codec: velocity classes have the bounds of the author's formula and centres inside") {

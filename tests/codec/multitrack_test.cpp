@@ -14,12 +14,16 @@ using namespace midigpt;
 namespace {
 
 Note note(std::int64_t tick, std::int64_t duration, int pitch, int velocity = 85, int channel = 0) {
-  return {.tick = tick, .duration = duration, .channel = static_cast<std::uint8_t>(channel),
-          .pitch = static_cast<std::uint8_t>(pitch), .velocity = static_cast<std::uint8_t>(velocity)};
+  return {.tick = tick,
+          .duration = duration,
+          .channel = static_cast<std::uint8_t>(channel),
+          .pitch = static_cast<std::uint8_t>(pitch),
+          .velocity = static_cast<std::uint8_t>(velocity)};
 }
 
 ChannelEvent program(std::int64_t tick, int channel, int number) {
-  return {.tick = tick, .status = static_cast<std::uint8_t>(0xC0 | channel), .data1 = static_cast<std::uint8_t>(number)};
+  return {
+      .tick = tick, .status = static_cast<std::uint8_t>(0xC0 | channel), .data1 = static_cast<std::uint8_t>(number)};
 }
 
 /// Any music: several tracks, channels, programmes, off the grid, in no order.
@@ -37,13 +41,16 @@ Score wild_score(std::uint64_t seed) {
                                  rng.between(1, 127), rng.chance(0.2) ? 9 : rng.between(0, 15)));
     }
     for (int i = rng.between(0, 4); i > 0; --i) {
-      track.events.push_back(program(rng.chance(0.5) ? 0 : rng.between(0, spread), rng.between(0, 15), rng.between(0, 127)));
+      track.events.push_back(
+          program(rng.chance(0.5) ? 0 : rng.between(0, spread), rng.between(0, 15), rng.between(0, 127)));
     }
     s.tracks.push_back(track);
   }
   for (int i = rng.between(0, 5); i > 0; --i) {
-    s.tempos.push_back({.tick = rng.between(0, 20000), .us_per_quarter = static_cast<std::uint32_t>(rng.between(1, 16777215))});
-    s.time_signatures.push_back({.tick = rng.between(0, 20000), .numerator = static_cast<std::uint8_t>(rng.between(0, 255)),
+    s.tempos.push_back(
+        {.tick = rng.between(0, 20000), .us_per_quarter = static_cast<std::uint32_t>(rng.between(1, 16777215))});
+    s.time_signatures.push_back({.tick = rng.between(0, 20000),
+                                 .numerator = static_cast<std::uint8_t>(rng.between(0, 255)),
                                  .denominator_log2 = static_cast<std::uint8_t>(rng.between(0, 9))});
   }
   return s;
@@ -55,7 +62,9 @@ std::vector<MultitrackOptions> all_options() {
   return all;
 }
 
-std::u32string points(const Score& s, const MultitrackOptions& o = {}) { return utf8_code_points(multitrack_text(s, o)); }
+std::u32string points(const Score& s, const MultitrackOptions& o = {}) {
+  return utf8_code_points(multitrack_text(s, o));
+}
 
 }  // namespace
 
@@ -65,7 +74,8 @@ TEST_CASE("codec: two quarter notes are two characters and an end") {
   s.tracks[0].notes = {note(0, 480, 60), note(480, 479, 64, 120)};
   TextReport report;
   const std::string text = multitrack_text(s, {}, &report);
-  CHECK(utf8_code_points(text) == std::u32string{PackedNote::pack({2, 0, 16, 60}), PackedNote::pack({3, 24, 16, 64}), 0x34080});
+  CHECK(utf8_code_points(text) ==
+        std::u32string{PackedNote::pack({2, 0, 16, 60}), PackedNote::pack({3, 24, 16, 64}), 0x34080});
   CHECK(report == TextReport{.notes = 2, .controls = 1, .durations_rounded = 1, .velocities_rounded = 1});
 
   const Score back = multitrack_score(text);
@@ -116,11 +126,13 @@ TEST_CASE("codec: packing what was read gives the same text, and reading that th
       TextReport written, read;
       const std::string text = multitrack_text(s, o, &written);
       const Score back = multitrack_score(text, o.split_notes, &read);
-      const bool good = multitrack_text(back, o) == text && multitrack_score(multitrack_text(back, o), o.split_notes) == back &&
-                        read == TextReport{.notes = written.notes, .controls = written.controls} &&
-                        written.notes == count_notes(s) && count_notes(back) == count_notes(s) &&
-                        utf8_first_invalid(text) == std::string_view::npos;
-      if (!good) MESSAGE("seed " << seed << " tracks " << o.keep_tracks << " bars " << o.bar_lines << " split " << o.split_notes);
+      const bool good =
+          multitrack_text(back, o) == text && multitrack_score(multitrack_text(back, o), o.split_notes) == back &&
+          read == TextReport{.notes = written.notes, .controls = written.controls} && written.notes == count_notes(s) &&
+          count_notes(back) == count_notes(s) && utf8_first_invalid(text) == std::string_view::npos;
+      if (!good)
+        MESSAGE("seed " << seed << " tracks " << o.keep_tracks << " bars " << o.bar_lines << " split "
+                        << o.split_notes);
       wrong += !good;
     }
   }
@@ -152,7 +164,8 @@ TEST_CASE("codec: onset and length are off by at most half a unit and half a gap
   // pitch i % 128 and onsets 37 apart: each note is the only one of its pitch nearby
   std::size_t wrong = 0;
   for (const Note& n : s.tracks[0].notes) {
-    const auto hit = std::find_if(got.begin(), got.end(), [&](const Note& g) { return g.pitch == n.pitch && std::abs(g.tick - n.tick) <= 10; });
+    const auto hit = std::find_if(got.begin(), got.end(),
+                                  [&](const Note& g) { return g.pitch == n.pitch && std::abs(g.tick - n.tick) <= 10; });
     if (hit == got.end()) {
       ++wrong;
       continue;
@@ -215,7 +228,8 @@ TEST_CASE("codec: more instruments than channels share channels and keep their p
 }
 
 TEST_CASE("codec: a SMPTE score keeps its seconds") {
-  for (const Division d : {Division{.smpte_fps = 25, .ticks_per_frame = 40}, Division{.smpte_fps = 29, .ticks_per_frame = 100}}) {
+  for (const Division d :
+       {Division{.smpte_fps = 25, .ticks_per_frame = 40}, Division{.smpte_fps = 29, .ticks_per_frame = 100}}) {
     Score s;
     s.division = d;
     s.tempos = {{0, 1000000}};  // means nothing here
@@ -235,7 +249,8 @@ TEST_CASE("codec: a hostile score neither overflows nor writes rests without end
   s.tracks.resize(1);
   constexpr std::int64_t big = (std::numeric_limits<std::int64_t>::max)();
   s.tracks[0].notes = {note(-5, -7, 60), note(big, big, 61), note(big - 1, 3, 255, 255, 255), note(1 << 30, 5, 62)};
-  s.time_signatures = {{.tick = 3, .numerator = 1, .denominator_log2 = 7}, {.tick = 1000000, .numerator = 0, .denominator_log2 = 200}};
+  s.time_signatures = {{.tick = 3, .numerator = 1, .denominator_log2 = 7},
+                       {.tick = 1000000, .numerator = 0, .denominator_log2 = 200}};
   s.tempos = {{.tick = big, .us_per_quarter = 0}};
   for (const MultitrackOptions& o : all_options()) {
     TextReport report;
@@ -253,20 +268,33 @@ TEST_CASE("codec: an empty score is an end, and no text is an empty score") {
 }
 
 TEST_CASE("codec: what a text holds beside music is skipped and counted") {
-  const std::u32string text{U'A',    0x2581, PackedNote::pack({1, 5, 16, 60}), 0x34FFF, 0x34000 + 60, control_character({ControlKind::rest, 1}),
-                            0x10FFFF, PackedNote::pack({1, 5, 16, 60}), control_character({ControlKind::tempo, 90}), 0x34080, U'x', U'y'};
+  const std::u32string text{U'A',
+                            0x2581,
+                            PackedNote::pack({1, 5, 16, 60}),
+                            0x34FFF,
+                            0x34000 + 60,
+                            control_character({ControlKind::rest, 1}),
+                            0x10FFFF,
+                            PackedNote::pack({1, 5, 16, 60}),
+                            control_character({ControlKind::tempo, 90}),
+                            0x34080,
+                            U'x',
+                            U'y'};
   TextReport report;
   const Score s = multitrack_score(utf8_encode(text) + "\xF1\x80", false, &report);
   CHECK(count_notes(s) == 2);
   CHECK(s.tempos.size() == 1);
-  CHECK(report == TextReport{.notes = 2, .controls = 3, .foreign = 4, .out_of_range = 1, .noteless_controls = 1, .after_end = 4});
+  CHECK(report ==
+        TextReport{.notes = 2, .controls = 3, .foreign = 4, .out_of_range = 1, .noteless_controls = 1, .after_end = 4});
 }
 
 TEST_CASE("codec: half notes of the split form are skipped and counted") {
   const char32_t stem = PackedNote::pack({1, 5, 16, 0});
   const char32_t pitch = 0x34000 + 60;
   TextReport report;
-  const Score s = multitrack_score(utf8_encode(std::u32string{stem, stem, pitch, pitch, PackedNote::pack({1, 5, 16, 7}), pitch, stem}), true, &report);
+  const Score s = multitrack_score(
+      utf8_encode(std::u32string{stem, stem, pitch, pitch, PackedNote::pack({1, 5, 16, 7}), pitch, stem}), true,
+      &report);
   CHECK(count_notes(s) == 1);
   CHECK(report.foreign == 5);
 }

@@ -24,7 +24,8 @@ TEST_CASE("codec: any words are a score whose words read the same, and music on 
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     Rng rng(seed);
     std::vector<std::uint32_t> words;
-    for (int i = 0; i < 200; ++i) words.push_back(static_cast<std::uint32_t>(rng.next()) & (rng.chance(0.1) ? 0x00FF0000u : 0xFFFFFFFFu));
+    for (int i = 0; i < 200; ++i)
+      words.push_back(static_cast<std::uint32_t>(rng.next()) & (rng.chance(0.1) ? 0x00FF0000u : 0xFFFFFFFFu));
     const Score s = raw32_score(words);
     TextReport report;
     const auto again = raw32_words(s, &report);
@@ -38,7 +39,8 @@ TEST_CASE("codec: raw words of a hostile score are few") {
   Score s;
   s.tracks.resize(1);
   constexpr std::int64_t big = (std::numeric_limits<std::int64_t>::max)();
-  s.tracks[0].notes = {{.tick = big, .duration = big, .channel = 255, .pitch = 255, .velocity = 255}, {.tick = -1, .duration = -1}};
+  s.tracks[0].notes = {{.tick = big, .duration = big, .channel = 255, .pitch = 255, .velocity = 255},
+                       {.tick = -1, .duration = -1}};
   TextReport report;
   CHECK(raw32_words(s, &report).size() < 30);
   CHECK(report.steps_clamped == 1);

@@ -12,7 +12,8 @@ Score scale(int notes) {
   Score s;
   s.tracks.resize(1);
   for (int i = 0; i < notes; ++i) {
-    s.tracks[0].notes.push_back({.tick = i * 240, .duration = 240, .pitch = static_cast<std::uint8_t>(40 + i % 50), .velocity = 85});
+    s.tracks[0].notes.push_back(
+        {.tick = i * 240, .duration = 240, .pitch = static_cast<std::uint8_t>(40 + i % 50), .velocity = 85});
   }
   return s;
 }
@@ -27,7 +28,6 @@ TEST_CASE("codec: each kind has a name that leads back to it") {
   }
   CHECK_FALSE(codec_from_name("morse"));
 }
-
 
 TEST_CASE("codec: windows without a stride are the text, none too long, no character split") {
   const std::string text = to_text(scale(1000), CodecKind::multitrack) + "aé€";
@@ -52,10 +52,14 @@ TEST_CASE("codec: windows with a stride overlap and end with the text") {
 }
 
 TEST_CASE("codec: windows over bytes that are no text still end") {
-  const std::string bad(1000, '\x80');
-  std::string joined;
-  for (const std::string_view w : text_windows(bad, 7, 0)) joined += w;
-  CHECK(joined == bad);
+  const std::string bytes(1000, '\x80');
+  for (const std::string& bad : {bytes, "\xF0" + bytes, "a\xF0" + bytes + "\xC0\x80\x80\x80\x80\x80\x80"}) {
+    for (const std::size_t size : {4u, 5u, 7u}) {
+      std::string joined;
+      for (const std::string_view w : text_windows(bad, size, 0)) joined += w;
+      CHECK(joined == bad);
+    }
+  }
 }
 
 TEST_CASE("codec: windows of notes hold so many notes in every kind") {

@@ -13,7 +13,10 @@ using namespace midigpt;
 namespace {
 
 Note note(std::int64_t tick, std::int64_t duration, int pitch, int channel = 0) {
-  return {.tick = tick, .duration = duration, .channel = static_cast<std::uint8_t>(channel), .pitch = static_cast<std::uint8_t>(pitch),
+  return {.tick = tick,
+          .duration = duration,
+          .channel = static_cast<std::uint8_t>(channel),
+          .pitch = static_cast<std::uint8_t>(pitch),
           .velocity = 80};
 }
 
@@ -119,7 +122,8 @@ TEST_CASE("codec: his decoder loses the rhythm, the repaired one keeps it") {
   REQUIRE(count_notes(repaired) == 50);
   CHECK(repaired.tracks[0].notes[0].velocity == 85);
   for (std::size_t i = 0; i < 50; ++i) {
-    CHECK(std::abs(static_cast<double>(repaired.tracks[0].notes[i].tick) / 440 - static_cast<double>(i) * 16 / 63) < 0.002);
+    CHECK(std::abs(static_cast<double>(repaired.tracks[0].notes[i].tick) / 440 - static_cast<double>(i) * 16 / 63) <
+          0.002);
     CHECK(repaired.tracks[0].notes[i].pitch == 40 + i);
   }
   CHECK(theremin_compat_text(repaired) == text);

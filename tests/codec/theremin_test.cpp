@@ -27,7 +27,9 @@ std::string canonical_text(std::uint64_t seed, int notes) {
   for (int i = 0; i < notes; ++i) {
     NoteBits n{rng.between(1, Code::velocities), rng.chance(0.5) ? 0 : rng.between(1, Code::steps - 1),
                rng.between(0, Code::durations - 1), rng.between(0, Code::pitches - 1)};
-    const auto after = [&] { return std::tuple(n.pitch, -n.velocity, n.duration) >= std::tuple(last.pitch, -last.velocity, last.duration); };
+    const auto after = [&] {
+      return std::tuple(n.pitch, -n.velocity, n.duration) >= std::tuple(last.pitch, -last.velocity, last.duration);
+    };
     if (n.step == 0 && !after()) n.step = 1;
     out.push_back(Code::pack(n));
     last = n;
@@ -43,7 +45,8 @@ TEST_CASE("codec: theremin reads any canonical text and packs it again as it was
     TextReport read, written;
     const std::string text = canonical_text<Theremin>(seed, 500);
     const Score s = Theremin::from_text(text, &read);
-    wrong += Theremin::to_text(s, &written) != text || read.notes != 500 || written.notes != 500 || written.steps_clamped != 0;
+    wrong += Theremin::to_text(s, &written) != text || read.notes != 500 || written.notes != 500 ||
+             written.steps_clamped != 0;
     const std::string fine = canonical_text<Fine>(seed, 500);
     wrong += Fine::to_text(Fine::from_text(fine)) != fine;
   }
@@ -65,14 +68,16 @@ TEST_CASE("codec: theremin time does not drift") {
   s.tempos = {{0, 461538}};  // 130 quarters a minute: no step is a whole number of units
   s.tracks.resize(1);
   for (int i = 0; i < 4000; ++i) {
-    s.tracks[0].notes.push_back({.tick = i * 160, .duration = 150, .pitch = static_cast<std::uint8_t>(i % 90), .velocity = 85});
+    s.tracks[0].notes.push_back(
+        {.tick = i * 160, .duration = 150, .pitch = static_cast<std::uint8_t>(i % 90), .velocity = 85});
   }
   const Score back = Theremin::from_text(Theremin::to_text(s));
   REQUIRE(count_notes(back) == 4000);
   const TempoMap from(s), to(back);
   double worst = 0;
   for (std::size_t i = 0; i < 4000; ++i) {
-    worst = (std::max)(worst, std::abs(from.seconds(s.tracks[0].notes[i].tick) - to.seconds(back.tracks[0].notes[i].tick)));
+    worst =
+        (std::max)(worst, std::abs(from.seconds(s.tracks[0].notes[i].tick) - to.seconds(back.tracks[0].notes[i].tick)));
   }
   CHECK(worst <= 0.5 / 63 + 0.6 / 960);
 }
@@ -86,7 +91,11 @@ TEST_CASE("codec: theremin leaves drums out and cuts long gaps and lengths, and 
   TextReport report;
   const auto text = utf8_code_points(Theremin::to_text(s, &report));
   CHECK(text == std::u32string{PackedNote::pack({2, 0, 31, 60}), PackedNote::pack({1, 63, 2, 61})});
-  CHECK(report == TextReport{.notes = 2, .notes_dropped = 1, .durations_rounded = 2, .velocities_rounded = 1, .steps_clamped = 1,
+  CHECK(report == TextReport{.notes = 2,
+                             .notes_dropped = 1,
+                             .durations_rounded = 2,
+                             .velocities_rounded = 1,
+                             .steps_clamped = 1,
                              .durations_clamped = 1});
 }
 

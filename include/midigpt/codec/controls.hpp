@@ -1,6 +1,6 @@
 // codec/controls.hpp - what one note cannot say, as characters of U+34000..U+3FFFF.
-//   4 bytes of UTF-8, unassigned, script Common, left alone by every SentencePiece normaliser. Time stands in the units of
-//   codec/grid.hpp, 24 a quarter note.
+//   4 bytes of UTF-8, unassigned, script Common, left alone by every SentencePiece normaliser. Time stands in the units
+//   of codec/grid.hpp, 24 a quarter note.
 //     U+34000 + pitch               the pitch of a note in split form
 //     U+34080, U+34081              end of the piece, bar line
 //     U+34100 + numerator * 8 + log2 of the denominator
@@ -37,8 +37,8 @@ inline constexpr int k_part_count = 129 * k_part_lanes;
 
 enum class ControlKind : std::uint8_t { none, pitch, end, bar, time_signature, advance, tempo, rest, part };
 
-/// A control character taken apart. `value` is the pitch, numerator * 8 + log2 of the denominator, units, quarters a minute,
-/// half notes, or the part's number; 0 for the kinds without one.
+/// A control character taken apart. `value` is the pitch, numerator * 8 + log2 of the denominator, units, quarters a
+/// minute, half notes, or the part's number; 0 for the kinds without one.
 struct Control {
   ControlKind kind = ControlKind::none;
   int value = 0;
@@ -55,22 +55,33 @@ inline constexpr int k_max_advance = 63, k_max_rest = 4096, k_min_bpm = 4, k_max
 [[nodiscard]] constexpr char32_t control_character(Control c) noexcept {
   const auto at = [&](int base) { return static_cast<char32_t>(base + c.value); };
   switch (c.kind) {
-    case ControlKind::pitch: return at(0x34000);
-    case ControlKind::end: return 0x34080;
-    case ControlKind::bar: return 0x34081;
-    case ControlKind::time_signature: return at(0x34100);
-    case ControlKind::advance: return at(0x34900);
-    case ControlKind::tempo: return at(0x35000);
-    case ControlKind::rest: return at(0x36000 - 1);
-    case ControlKind::part: return at(0x38000);
-    case ControlKind::none: break;
+    case ControlKind::pitch:
+      return at(0x34000);
+    case ControlKind::end:
+      return 0x34080;
+    case ControlKind::bar:
+      return 0x34081;
+    case ControlKind::time_signature:
+      return at(0x34100);
+    case ControlKind::advance:
+      return at(0x34900);
+    case ControlKind::tempo:
+      return at(0x35000);
+    case ControlKind::rest:
+      return at(0x36000 - 1);
+    case ControlKind::part:
+      return at(0x38000);
+    case ControlKind::none:
+      break;
   }
   return k_control_last;
 }
 
 /// Kind none for a character that is no control or a number that is not in use.
 [[nodiscard]] constexpr Control parse_control(char32_t c) noexcept {
-  const auto in = [&](int low, int high) { return c >= static_cast<char32_t>(low) && c <= static_cast<char32_t>(high); };
+  const auto in = [&](int low, int high) {
+    return c >= static_cast<char32_t>(low) && c <= static_cast<char32_t>(high);
+  };
   const auto value = static_cast<int>(c);
   if (in(0x34000, 0x3407F)) return {ControlKind::pitch, value - 0x34000};
   if (in(0x34080, 0x34080)) return {ControlKind::end, 0};

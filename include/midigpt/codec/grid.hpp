@@ -17,14 +17,16 @@ inline constexpr std::int64_t k_ticks_per_unit = 20;  // of the scores that code
 
 /// Lengths in grid units: every plain, dotted and triplet value from a 96th to four bars that real scores use.
 /// The 32 values hold 99.3 % of the notes of 485 engraved songs and all but 5 of 255,437 notes of 1,200 chorales.
-inline constexpr std::array<std::uint16_t, 32> k_duration_units{1,  2,  3,  4,  5,  6,  7,  8,  9,  10,  12,  15,  16,  18,  20,  21,
-                                                                24, 30, 32, 36, 42, 48, 60, 72, 84, 96,  108, 120, 144, 192, 288, 384};
+inline constexpr std::array<std::uint16_t, 32> k_duration_units{1,  2,  3,  4,  5,   6,   7,   8,   9,   10, 12,
+                                                                15, 16, 18, 20, 21,  24,  30,  32,  36,  42, 48,
+                                                                60, 72, 84, 96, 108, 120, 144, 192, 288, 384};
 
 /// Index of the entry nearest to a length of num/den units, the longer one when two are equally near.
 [[nodiscard]] constexpr int nearest_duration(std::int64_t num, std::int64_t den) noexcept {
   int best = 0;
   for (int i = 1; i < 32; ++i) {
-    const std::int64_t sum = k_duration_units[static_cast<std::size_t>(i - 1)] + k_duration_units[static_cast<std::size_t>(i)];
+    const std::int64_t sum =
+        k_duration_units[static_cast<std::size_t>(i - 1)] + k_duration_units[static_cast<std::size_t>(i)];
     if (2 * num < sum * den) break;
     best = i;
   }

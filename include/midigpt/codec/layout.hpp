@@ -1,8 +1,9 @@
 // codec/layout.hpp - a note as one Unicode scalar value: which bits hold which field.
 //   The layout of the author and of every codec here, 20 bits, U+40000..U+FFFFF:
 //   bit  19..18 velocity 1..3 | 17..12 step 0..63 | 11..7 duration 0..31 | 6..0 pitch 0..127
-//   Velocity 0 is never written: it would leave planes 4..15 and reach the surrogates. A layout is a compile-time value;
-//   one that would leave the 4-byte characters above U+40000 (where no SentencePiece rule changes anything) does not compile.
+//   Velocity 0 is never written: it would leave planes 4..15 and reach the surrogates. A layout is a compile-time
+//   value; one that would leave the 4-byte characters above U+40000 (where no SentencePiece rule changes anything) does
+//   not compile.
 #pragma once
 
 #include <algorithm>
@@ -75,8 +76,8 @@ using PackedNote = NoteCode<k_note_layout>;
 
 static_assert(PackedNote::pack({1, 0, 0, 0}) == 0x40000 && PackedNote::pack({3, 63, 31, 127}) == 0xFFFFF);
 
-/// The class 1..classes of a MIDI velocity. Three classes have the bounds of the author's formula: below 63, below 107, the
-/// rest; other numbers of classes are equally wide.
+/// The class 1..classes of a MIDI velocity. Three classes have the bounds of the author's formula: below 63, below 107,
+/// the rest; other numbers of classes are equally wide.
 [[nodiscard]] constexpr int velocity_class(int velocity, int classes = 3) noexcept {
   if (classes == 3) return velocity < 63 ? 1 : velocity < 107 ? 2 : 3;
   return 1 + std::clamp(velocity, 0, 127) * classes / 128;
@@ -95,8 +96,9 @@ struct TextReport {
   std::size_t controls = 0;  // control characters written, or read
 
   // writing
-  std::size_t notes_dropped = 0;      // notes the codec cannot say or was told to leave: drums, other instruments, a window
-  std::size_t events_dropped = 0;     // controllers, bends, meta events, key signatures, tempi and metres after the last note
+  std::size_t notes_dropped = 0;  // notes the codec cannot say or was told to leave: drums, other instruments, a window
+  std::size_t events_dropped =
+      0;  // controllers, bends, meta events, key signatures, tempi and metres after the last note
   std::size_t onsets_rounded = 0;     // notes that do not start on the codec's grid
   std::size_t durations_rounded = 0;  // notes whose length is not one of the codec's
   std::size_t velocities_rounded = 0;

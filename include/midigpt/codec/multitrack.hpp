@@ -1,9 +1,10 @@
 // codec/multitrack.hpp - a whole score as text: the default for real music.
-//   Notes are the characters of codec/layout.hpp: the step counts grid units (24 a quarter) since the note before, the duration
-//   is an entry of a table of musical lengths. Everything else is a control of codec/controls.hpp, written only where something
-//   changes: parts are interleaved by time, and a part stands until another takes over.
-//   Canonical order, whatever order events came in: by time; at one time metre, tempo, then the part that spoke last, then the
-//   others by number; in a part by pitch, then length. Decoding canonical text and packing again gives the same text.
+//   Notes are the characters of codec/layout.hpp: the step counts grid units (24 a quarter) since the note before, the
+//   duration is an entry of a table of musical lengths. Everything else is a control of codec/controls.hpp, written
+//   only where something changes: parts are interleaved by time, and a part stands until another takes over. Canonical
+//   order, whatever order events came in: by time; at one time metre, tempo, then the part that spoke last, then the
+//   others by number; in a part from the highest pitch down, then by length. Decoding canonical text and packing again
+//   gives the same text.
 #pragma once
 
 #include <algorithm>
@@ -72,7 +73,8 @@ class Programs {
   using Change = std::pair<std::int64_t, int>;
 
   static int last(const std::vector<Change>& list, std::int64_t tick) noexcept {
-    const auto after = std::upper_bound(list.begin(), list.end(), tick, [](std::int64_t t, const Change& c) { return t < c.first; });
+    const auto after =
+        std::upper_bound(list.begin(), list.end(), tick, [](std::int64_t t, const Change& c) { return t < c.first; });
     return after == list.begin() ? -1 : std::prev(after)->second;
   }
 
@@ -80,17 +82,18 @@ class Programs {
   std::array<std::vector<Change>, 16> any_;
 };
 
-/// A note with everything that orders it, highest first: unit 36 bits, part 14, pitch 7, duration 5, velocity 2.
+/// A note with everything that orders it, from the high bits down: unit 36, part 14, falling pitch 7, duration 5,
+/// velocity 2.
 struct NoteKey {
   std::uint64_t bits = 0;
 
   constexpr NoteKey(std::int64_t unit, int part, int pitch, int duration, int velocity) noexcept
       : bits(static_cast<std::uint64_t>(unit) << 28 | static_cast<std::uint64_t>(part) << 14 |
-             static_cast<std::uint64_t>(pitch) << 7 | static_cast<std::uint64_t>(duration) << 2 |
+             static_cast<std::uint64_t>(127 - pitch) << 7 | static_cast<std::uint64_t>(duration) << 2 |
              static_cast<std::uint64_t>(velocity)) {}
   [[nodiscard]] constexpr std::int64_t unit() const noexcept { return static_cast<std::int64_t>(bits >> 28); }
   [[nodiscard]] constexpr int part() const noexcept { return static_cast<int>(bits >> 14 & 0x3FFF); }
-  [[nodiscard]] constexpr int pitch() const noexcept { return static_cast<int>(bits >> 7 & 0x7F); }
+  [[nodiscard]] constexpr int pitch() const noexcept { return 127 - static_cast<int>(bits >> 7 & 0x7F); }
   [[nodiscard]] constexpr int duration() const noexcept { return static_cast<int>(bits >> 2 & 0x1F); }
   [[nodiscard]] constexpr int velocity() const noexcept { return static_cast<int>(bits & 3); }
   friend constexpr auto operator<=>(const NoteKey&, const NoteKey&) = default;
@@ -187,7 +190,8 @@ class Encoder {
 
   void write_change(std::size_t i) {
     const Change& c = changes_[i];
-    if (i + 1 < changes_.size() && changes_[i + 1].unit == c.unit && changes_[i + 1].order == c.order) return;  // the last one holds
+    if (i + 1 < changes_.size() && changes_[i + 1].unit == c.unit && changes_[i + 1].order == c.order)
+      return;  // the last one holds
     int& now = c.order == 0 ? signature_ : bpm_;
     if (now == c.control.value) return;
     if (const int left = pass_to(c.unit); left > 0) {
@@ -329,15 +333,23 @@ class Decoder {
         cursor_ = bar_start_ + ((cursor_ - bar_start_) / length + 1) * length;
         break;
       }
-      case ControlKind::advance: cursor_ += c.value; break;
-      case ControlKind::rest: cursor_ += std::int64_t{c.value} * k_units_per_rest; break;
-      case ControlKind::part: part_ = c.value; break;
+      case ControlKind::advance:
+        cursor_ += c.value;
+        break;
+      case ControlKind::rest:
+        cursor_ += std::int64_t{c.value} * k_units_per_rest;
+        break;
+      case ControlKind::part:
+        part_ = c.value;
+        break;
       case ControlKind::time_signature:
         signature_ = c.value;
         bar_start_ = cursor_;
         changes_.push_back({cursor_, 0, c});
         break;
-      default: changes_.push_back({cursor_, 1, c}); break;
+      default:
+        changes_.push_back({cursor_, 1, c});
+        break;
     }
     return false;
   }
@@ -347,9 +359,10 @@ class Decoder {
     for (const Change& c : changes_) {
       const std::int64_t tick = c.unit * k_ticks_per_unit;
       if (c.order == 0) {
-        put_change(score_.time_signatures, TimeSignature{.tick = tick,
-                                                         .numerator = static_cast<std::uint8_t>(c.control.value / 8),
-                                                         .denominator_log2 = static_cast<std::uint8_t>(c.control.value % 8)});
+        put_change(score_.time_signatures,
+                   TimeSignature{.tick = tick,
+                                 .numerator = static_cast<std::uint8_t>(c.control.value / 8),
+                                 .denominator_log2 = static_cast<std::uint8_t>(c.control.value % 8)});
       } else {
         put_change(score_.tempos, Tempo{.tick = tick, .us_per_quarter = bpm_us_per_quarter(c.control.value)});
       }
@@ -440,7 +453,8 @@ class Decoder {
 
 /// A score from text, 480 ticks a quarter, one track a part; reads everything up to the end of the piece and skips what
 /// it does not know. `split_notes` must be what the text was written with; the other options need no saying.
-[[nodiscard]] inline Score multitrack_score(std::string_view text, bool split_notes = false, TextReport* report = nullptr) {
+[[nodiscard]] inline Score multitrack_score(std::string_view text, bool split_notes = false,
+                                            TextReport* report = nullptr) {
   TextReport unread;
   return detail::multitrack::Decoder(split_notes, report != nullptr ? *report : unread).run(utf8_code_points(text));
 }

@@ -1,7 +1,7 @@
 // codec/raw32.hpp - notes as 32-bit integers, one byte a field, for people who want numbers instead of text.
 //   bits 31..24 velocity 1..127 | 23..16 step | 15..8 duration | 7 drums | 6..0 pitch
-//   Step (from the note before) and duration count grid units, 24 a quarter note. Velocity 0 is no note: `step` units pass.
-//   All parts are one stream in order of time; programme, tempo and metre are not said.
+//   Step (from the note before) and duration count grid units, 24 a quarter note. Velocity 0 is no note: `step` units
+//   pass. All parts are one stream in order of time; programme, tempo and metre are not said.
 #pragma once
 
 #include <algorithm>
@@ -34,9 +34,10 @@ inline namespace v0 {
       count.onsets_rounded += !grid.exact(n.tick);
       count.durations_rounded += !grid.exact(n.duration) || n.duration == 0;
       count.durations_clamped += length > 255;
-      notes.push_back({grid.units(n.tick), std::uint32_t{std::clamp(n.velocity, std::uint8_t{1}, std::uint8_t{127})} << 24 |
-                                               static_cast<std::uint32_t>((std::min)(length, std::int64_t{255})) << 8 |
-                                               (n.channel == 9 ? 0x80u : 0u) | (n.pitch & 0x7Fu)});
+      notes.push_back(
+          {grid.units(n.tick), std::uint32_t{std::clamp(n.velocity, std::uint8_t{1}, std::uint8_t{127})} << 24 |
+                                   static_cast<std::uint32_t>((std::min)(length, std::int64_t{255})) << 8 |
+                                   (n.channel == 9 ? 0x80u : 0u) | (n.pitch & 0x7Fu)});
     }
     count.events_dropped += track.events.size() + track.metas.size();
   }

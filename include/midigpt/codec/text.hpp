@@ -59,10 +59,14 @@ inline constexpr std::array<CodecName, 4> k_codec_names{{
 /// One piece as text.
 [[nodiscard]] inline std::string to_text(const Score& score, CodecKind kind, TextReport* report = nullptr) {
   switch (kind) {
-    case CodecKind::multitrack: return multitrack_text(score, {}, report);
-    case CodecKind::split: return multitrack_text(score, {.split_notes = true}, report);
-    case CodecKind::theremin: return Theremin::to_text(score, report);
-    case CodecKind::theremin_compat: return theremin_compat_text(score, {}, report);
+    case CodecKind::multitrack:
+      return multitrack_text(score, {}, report);
+    case CodecKind::split:
+      return multitrack_text(score, {.split_notes = true}, report);
+    case CodecKind::theremin:
+      return Theremin::to_text(score, report);
+    case CodecKind::theremin_compat:
+      return theremin_compat_text(score, {}, report);
   }
   return {};
 }
@@ -70,10 +74,14 @@ inline constexpr std::array<CodecName, 4> k_codec_names{{
 /// The score a text says.
 [[nodiscard]] inline Score from_text(std::string_view text, CodecKind kind, TextReport* report = nullptr) {
   switch (kind) {
-    case CodecKind::multitrack: return multitrack_score(text, false, report);
-    case CodecKind::split: return multitrack_score(text, true, report);
-    case CodecKind::theremin: return Theremin::from_text(text, report);
-    case CodecKind::theremin_compat: return theremin_compat_score(text, DecodeQuirks::author, report);
+    case CodecKind::multitrack:
+      return multitrack_score(text, false, report);
+    case CodecKind::split:
+      return multitrack_score(text, true, report);
+    case CodecKind::theremin:
+      return Theremin::from_text(text, report);
+    case CodecKind::theremin_compat:
+      return theremin_compat_score(text, DecodeQuirks::author, report);
   }
   return {};
 }
@@ -99,18 +107,20 @@ inline void append_features(char32_t c, CodecKind kind, int slot, std::vector<st
 
 namespace detail {
 
-/// The largest character boundary <= at. Requires: at <= text.size().
+/// The largest character boundary <= at, at most 3 bytes back; `at` itself in ill-formed text. Requires: at <= size.
 [[nodiscard]] constexpr std::size_t text_boundary(std::string_view text, std::size_t at) noexcept {
+  const auto continues = [&](std::size_t i) { return (static_cast<unsigned char>(text[i]) & 0xC0u) == 0x80u; };
   if (at == text.size()) return at;
-  std::size_t b = at;
-  while (b > 0 && at - b < 4 && (static_cast<unsigned char>(text[b]) & 0xC0u) == 0x80u) --b;
-  return (static_cast<unsigned char>(text[b]) & 0xC0u) == 0x80u ? at : b;  // ill-formed text: cut where asked
+  for (std::size_t back = 0; back <= (std::min)(at, std::size_t{3}); ++back) {
+    if (!continues(at - back)) return at - back;
+  }
+  return at;
 }
 
 }  // namespace detail
 
-/// Windows of at most `max_bytes` that begin every `stride_bytes` (0: one begins where another ends), up to the one that
-/// reaches the end. Cuts fall between characters; with stride 0 the windows are the text, in order, nothing twice.
+/// Windows of at most `max_bytes` that begin every `stride_bytes` (0: one begins where another ends), up to the one
+/// that reaches the end. Cuts fall between characters; with stride 0 the windows are the text, in order, nothing twice.
 /// Requires: max_bytes >= 4.
 [[nodiscard]] inline std::vector<std::string_view> text_windows(std::string_view text, std::size_t max_bytes,
                                                                 std::size_t stride_bytes = 0) {
@@ -127,8 +137,8 @@ namespace detail {
   return windows;
 }
 
-/// Windows of `notes` notes that begin every `stride` notes (0: one begins where another ends), up to the one that holds
-/// the last note. Controls before a note go with it; what follows the last note stays with the last window.
+/// Windows of `notes` notes that begin every `stride` notes (0: one begins where another ends), up to the one that
+/// holds the last note. Controls before a note go with it; what follows the last note stays with the last window.
 [[nodiscard]] inline std::vector<std::string_view> note_windows(std::string_view text, std::size_t notes,
                                                                 std::size_t stride = 0) {
   std::vector<std::size_t> ends;  // byte after each note

@@ -1,9 +1,9 @@
 // codec/theremin.hpp - one stream of notes in seconds: the author's layout, clean.
-//   A step is 1/63 s (at most one second), a duration unit 0.31 s (at most 9.61 s), velocity three classes. All parts are one
-//   stream; drums are left out, because a character cannot say that it is one. Both ways use the same units, steps are
-//   measured on one lattice from the start of the piece, so rounding does not add up, and every text of notes in canonical order
-//   (by step, pitch, falling velocity, length) is packed again as it was.
-//   Another layout and other units are two template arguments: see docs/codec.md.
+//   A step is 1/63 s (at most one second), a duration unit 0.31 s (at most 9.61 s), velocity three classes. All parts
+//   are one stream; drums are left out, because a character cannot say that it is one. Both ways use the same units,
+//   steps are measured on one lattice from the start of the piece, so rounding does not add up, and every text of notes
+//   in canonical order (by step, pitch, falling velocity, length) is packed again as it was. Another layout and other
+//   units are two template arguments: see docs/codec.md.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,9 @@ struct SecondsGrid {
   std::int64_t duration_num = 31, duration_den = 100;
 
   [[nodiscard]] constexpr bool valid() const noexcept {
-    const auto good = [](std::int64_t num, std::int64_t den) { return num > 0 && den > 0 && num <= 1000 && num * 480 >= den; };
+    const auto good = [](std::int64_t num, std::int64_t den) {
+      return num > 0 && den > 0 && num <= 1000 && num * 480 >= den;
+    };
     return good(step_num, step_den) && good(duration_num, duration_den);
   }
 };
@@ -66,8 +68,8 @@ struct SecondsCodec {
     return utf8_encode(out);
   }
 
-  /// A score of one piano track, 480 ticks a quarter, 120 quarters a minute. The shortest duration, 0, sounds for a quarter
-  /// of a unit.
+  /// A score of one piano track, 480 ticks a quarter, 120 quarters a minute. The shortest duration, 0, sounds for a
+  /// quarter of a unit.
   [[nodiscard]] static Score from_text(std::string_view text, TextReport* report = nullptr) {
     TextReport unread;
     TextReport& count = report != nullptr ? *report : unread;
@@ -85,8 +87,9 @@ struct SecondsCodec {
       at += n.step;
       ++count.notes;
       track.notes.push_back({.tick = ticks(at, G.step_num, G.step_den),
-                             .duration = n.duration == 0 ? (std::max)(ticks(1, G.duration_num, G.duration_den * 4), std::int64_t{1})
-                                                         : ticks(n.duration, G.duration_num, G.duration_den),
+                             .duration = n.duration == 0
+                                             ? (std::max)(ticks(1, G.duration_num, G.duration_den * 4), std::int64_t{1})
+                                             : ticks(n.duration, G.duration_num, G.duration_den),
                              .channel = 0,
                              .pitch = static_cast<std::uint8_t>(n.pitch),
                              .velocity = class_velocity(n.velocity, Code::velocities)});
@@ -115,7 +118,8 @@ struct SecondsCodec {
         const std::int64_t tick = (std::min)(n.tick, k_far);
         const double start = time.seconds(tick);
         const double step = units(start, G.step_num, G.step_den, count.onsets_rounded);
-        const double length = units(time.seconds(tick + (std::min)(n.duration, k_far)) - start, G.duration_num, G.duration_den, count.durations_rounded);
+        const double length = units(time.seconds(tick + (std::min)(n.duration, k_far)) - start, G.duration_num,
+                                    G.duration_den, count.durations_rounded);
         count.durations_clamped += length > Code::durations - 1;
         const int velocity = velocity_class(n.velocity, Code::velocities);
         count.velocities_rounded += class_velocity(velocity, Code::velocities) != n.velocity;

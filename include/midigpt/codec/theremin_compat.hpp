@@ -1,10 +1,10 @@
 // codec/theremin_compat.hpp - the author's characters, bit for bit: what his script writes and what it reads.
-//   Kept on purpose: the stray bit that sets bit 2 of every duration, rounding half to even, one instrument only, a window of
-//   256 notes; and in reading a length unit that is not the writer's, a tenth of the velocity, and a clock that moves on by a
-//   constant instead of to the note. DecodeQuirks::none reads his characters as they were meant.
-//   Read files for it with `ReadOptions{.pairing = Pairing::pretty_midi}`: he used that library, and it pairs in its own way.
-//   Times are doubles in his order of operations; no product meets a sum before it is rounded, so that a compiler that
-//   contracts to fused multiply-add gives the same bits.
+//   Kept on purpose: the stray bit that sets bit 2 of every duration, rounding half to even, one instrument only, a
+//   window of 256 notes; and in reading a length unit that is not the writer's, a tenth of the velocity, and a clock
+//   that moves on by a constant instead of to the note. DecodeQuirks::none reads his characters as they were meant.
+//   Read files for it with `ReadOptions{.pairing = Pairing::pretty_midi}`: he used that library, and it pairs in its
+//   own way. Times are doubles in his order of operations; no product meets a sum before it is rounded, so that a
+//   compiler that contracts to fused multiply-add gives the same bits.
 #pragma once
 
 #include <algorithm>
@@ -42,14 +42,15 @@ struct SecondsNote {
   friend bool operator==(const SecondsNote&, const SecondsNote&) = default;
 };
 
-/// The character of a note that follows one which began at `previous_start`. Requires: velocity and pitch 0..127, start >=
-/// previous_start, end >= start.
+/// The character of a note that follows one which began at `previous_start`. Requires: velocity and pitch 0..127, start
+/// >= previous_start, end >= start.
 [[nodiscard]] inline char32_t theremin_compat_pack(const SecondsNote& n, double previous_start) noexcept {
   const double percent = std::nearbyint(n.velocity / 127.0 * 100) / 100;
   const double step = std::nearbyint(63 * (n.start - previous_start));
   const double length = std::nearbyint((n.end - n.start) / 31 * 100);
   return PackedNote::pack({std::clamp(static_cast<int>(std::nearbyint(3 * percent)), 1, 3),
-                           static_cast<int>((std::min)(step, 63.0)), static_cast<int>((std::min)(length, 31.0)) | 4, n.pitch});
+                           static_cast<int>((std::min)(step, 63.0)), static_cast<int>((std::min)(length, 31.0)) | 4,
+                           n.pitch});
 }
 
 namespace detail::theremin_compat {
@@ -77,7 +78,8 @@ class Clock {
     }
   }
   [[nodiscard]] double seconds(std::int64_t tick) const noexcept {
-    const auto after = std::upper_bound(pieces_.begin() + 1, pieces_.end(), tick, [](std::int64_t t, const Piece& p) { return t < p.tick; });
+    const auto after = std::upper_bound(pieces_.begin() + 1, pieces_.end(), tick,
+                                        [](std::int64_t t, const Piece& p) { return t < p.tick; });
     return (after - 1)->seconds(tick);
   }
 
@@ -87,18 +89,19 @@ class Clock {
     double start, scale;
 
     [[nodiscard]] double seconds(std::int64_t t) const noexcept {
-      // The bound is never reached. It stands between the product and the sum, so that the product is rounded first, as in
-      // the author's program, whatever the compiler may contract.
+      // The bound is never reached. It stands between the product and the sum, so that the product is rounded first, as
+      // in the author's program, whatever the compiler may contract.
       return start + (std::min)(scale * static_cast<double>(t - tick), 1e300);
     }
   };
   std::vector<Piece> pieces_;
 };
 
-/// The notes of pretty_midi's instrument 0: of the first track with notes, those whose programme and channel are those of the
-/// note that ended first, in the order of their starts.
+/// The notes of pretty_midi's instrument 0: of the first track with notes, those whose programme and channel are those
+/// of the note that ended first, in the order of their starts.
 [[nodiscard]] inline std::vector<Note> first_instrument(const Score& score) {
-  const auto track = std::find_if(score.tracks.begin(), score.tracks.end(), [](const Track& t) { return !t.notes.empty(); });
+  const auto track =
+      std::find_if(score.tracks.begin(), score.tracks.end(), [](const Track& t) { return !t.notes.empty(); });
   if (track == score.tracks.end()) return {};
   const Note& first = *std::min_element(track->notes.begin(), track->notes.end(), [](const Note& a, const Note& b) {
     return a.tick + a.duration < b.tick + b.duration;
@@ -130,8 +133,8 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
 
 }  // namespace detail::theremin_compat
 
-/// What the author reads a character as; any character is a note to him. Velocity 0 (he writes it as 10) needs a character
-/// below U+40000.
+/// What the author reads a character as; any character is a note to him. Velocity 0 (he writes it as 10) needs a
+/// character below U+40000.
 [[nodiscard]] inline SecondsNote theremin_compat_unpack(char32_t c, double previous_start) noexcept {
   const auto u = static_cast<std::uint32_t>(c);
   SecondsNote n{.velocity = static_cast<int>(u >> 18) * 127 / 10, .pitch = static_cast<int>(u & 127u)};
@@ -170,8 +173,8 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
   return utf8_encode(out);
 }
 
-/// A score with one piano track, 220 ticks a quarter, in C, as the author's writer makes it. With DecodeQuirks::none characters
-/// that are no notes are skipped and counted.
+/// A score with one piano track, 220 ticks a quarter, in C, as the author's writer makes it. With DecodeQuirks::none
+/// characters that are no notes are skipped and counted.
 [[nodiscard]] inline Score theremin_compat_score(std::string_view text, DecodeQuirks quirks = DecodeQuirks::author,
                                                  TextReport* report = nullptr) {
   namespace compat = detail::theremin_compat;
@@ -210,7 +213,8 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
     track.end_tick = (std::max)(track.end_tick, end);
   }
   // his clock may put a note before the one it follows
-  std::stable_sort(track.notes.begin(), track.notes.end(), [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  std::stable_sort(track.notes.begin(), track.notes.end(),
+                   [](const Note& a, const Note& b) { return a.tick < b.tick; });
   track.events.push_back({.tick = 0, .status = 0xC0, .data1 = 0});
   if (!track.notes.empty()) score.tracks.push_back(std::move(track));
   return score;
