@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <utility>
 
 #include <midigpt/tensor/simd.hpp>
 #include <midigpt/tensor/tensor.hpp>
@@ -60,6 +61,44 @@ namespace detail::gemm {
 inline constexpr std::size_t k_block = 384;  // rows of a panel used at a time: a strip of A stays in L1
 inline constexpr std::size_t n_block = 512;  // columns at a time: their panels stay in L2
 
+/// One stage of a butterfly: swaps element `lane ^ D` between vectors that are D apart.
+template <class S, std::size_t D, std::size_t... lane>
+[[gnu::always_inline]] inline void exchange(typename S::vec& a, typename S::vec& b, std::index_sequence<lane...>) {
+  constexpr std::size_t W = S::width;
+  const typename S::vec x = a, y = b;
+  a = __builtin_shufflevector(x, y, ((lane & D) == 0 ? lane : W + lane - D)...);
+  b = __builtin_shufflevector(x, y, ((lane & D) == 0 ? lane + D : W + lane)...);
+}
+
+template <class S, std::size_t D>
+[[gnu::always_inline]] inline void transpose_stage(typename S::vec* rows) {
+  if constexpr (D < S::width) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < S::width; ++i) {
+      if ((i & D) == 0) exchange<S, D>(rows[i], rows[i + D], std::make_index_sequence<S::width>());
+    }
+    transpose_stage<S, 2 * D>(rows);
+  }
+}
+
+/// to[k to_ld + x] := from[x from_ld + k] for k < K, x < n <= width; 0 for the x from n to width.
+template <class S, class T>
+[[gnu::always_inline]] inline void transpose_columns(const T* from, std::size_t from_ld, std::size_t n, std::size_t K, T* to, std::size_t to_ld) {
+  constexpr std::size_t W = S::width;
+  std::size_t k = 0;
+  for (; n == W && k + W <= K; k += W) {
+    typename S::vec rows[W];
+#pragma GCC unroll 16
+    for (std::size_t x = 0; x < W; ++x) rows[x] = *reinterpret_cast<const typename S::vec*>(from + x * from_ld + k);
+    transpose_stage<S, 1>(rows);
+#pragma GCC unroll 16
+    for (std::size_t x = 0; x < W; ++x) *reinterpret_cast<typename S::vec*>(to + (k + x) * to_ld) = rows[x];
+  }
+  for (; k < K; ++k) {
+    for (std::size_t x = 0; x < W; ++x) to[k * to_ld + x] = x < n ? from[x * from_ld + k] : T(0);
+  }
+}
+
 /// Columns [0, N) in panels of two vectors, [K][2 width]; a last panel of at most one vector is [K][width].
 struct Pack {
   template <class S, class T>
@@ -68,27 +107,16 @@ struct Pack {
     for (std::size_t j = 0; j < N; j += NR) {
       const std::size_t n = (std::min)(NR, N - j), w = n > W ? NR : W;
       T* panel = out + j * K;
-      if (!transposed) {
+      for (std::size_t x = 0; x < w; x += W) {
+        const std::size_t used = (std::min)(W, n - x);
+        if (transposed) {
+          transpose_columns<S>(b + (j + x) * ld, ld, used, K, panel + x, w);
+          continue;
+        }
         for (std::size_t k = 0; k < K; ++k) {
           typename S::vec v;
-          for (std::size_t x = 0; x < w; x += W) {
-            if (x < n) simd::load<S>(v, b + k * ld + j + x, n - x);
-            else v = typename S::vec{};
-            simd::store<S>(panel + k * w + x, v, W);
-          }
-        }
-      } else {
-        constexpr std::size_t step = 16;  // k in steps: the panel's lines stay in L1 while its columns are filled
-        for (std::size_t k0 = 0; k0 < K; k0 += step) {
-          const std::size_t k1 = (std::min)(K, k0 + step);
-          for (std::size_t x = 0; x < w; ++x) {
-            if (x < n) {
-              const T* row = b + (j + x) * ld;
-              for (std::size_t k = k0; k < k1; ++k) panel[k * w + x] = row[k];
-            } else {
-              for (std::size_t k = k0; k < k1; ++k) panel[k * w + x] = T(0);
-            }
-          }
+          simd::load<S>(v, b + k * ld + j + x, used);
+          simd::store<S>(panel + k * w + x, v, W);
         }
       }
     }
