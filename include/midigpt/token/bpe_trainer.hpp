@@ -22,12 +22,13 @@
 #include <midigpt/token/pretokenize.hpp>
 #include <midigpt/token/train_input.hpp>
 #include <midigpt/token/train_output.hpp>
+#include <midigpt/token/train_text.hpp>
 
 namespace midigpt {
 inline namespace v0 {
 namespace detail::bpe_trainer {
 
-inline constexpr std::uint32_t k_gap = 0xFFFFFFFFu;     // between words, and every character that joins nothing
+using token_train::k_gap;
 inline constexpr std::uint32_t k_inside = 0xFFFFFFFEu;  // neither first nor last place of a symbol
 inline constexpr std::uint32_t k_nil = 0xFFFFFFFFu;
 
@@ -40,13 +41,14 @@ struct Pair {
 
 class Trainer {
  public:
-  Trainer(TrainCorpus& corpus, const PieceRules& rules) : rules_(rules) {
-    index_characters(corpus);
-    lay_out_text(corpus);
-    corpus.drop_words();
+  Trainer(token_train::TrainText text, const PieceRules& rules)
+      : rules_(rules), characters_(std::move(text.characters)), text_(std::move(text.text)), word_of_(std::move(text.word_of)),
+        weights_(std::move(text.weights)) {
+    for (std::uint32_t i = 0; i < characters_.size(); ++i) {
+      symbols_.push_back({rules_.shape(characters_[i]), i});
+      letters_.push_back(i);
+    }
   }
-
-  [[nodiscard]] bool too_large() const noexcept { return too_large_; }
 
   /// Counts all pairs of the text. The lists are cut out of one array, sorted by (left, right, place).
   void count_pairs(ThreadPool& pool) {
@@ -67,7 +69,10 @@ class Trainer {
     std::vector<std::vector<std::uint64_t>> scratch(pool.size());
     const std::size_t tasks = (std::min)(symbols_.size(), std::size_t{256});
     pool.run(tasks, [&](std::size_t task, std::size_t worker) {
-      for (std::size_t s = task; s < symbols_.size(); s += tasks) sort_by_right(ends[s], ends[s + 1], scratch[worker]);
+      for (std::size_t s = task; s < symbols_.size(); s += tasks) {
+        token_train::sort_places(std::span(places_).subspan(ends[s], ends[s + 1] - ends[s]), symbols_.size(), scratch[worker],
+                                 [this](std::uint32_t p) { return text_[p + 1]; });
+      }
     });
     for (std::uint32_t s = 0; s < symbols_.size(); ++s) {
       for (std::uint32_t begin = ends[s], end = begin; begin < ends[s + 1]; begin = end) {
@@ -112,82 +117,11 @@ class Trainer {
     std::uint32_t letters = 0;  // where its characters begin in letters_
   };
 
-  /// Characters are numbered by code point, so comparing numbers compares texts.
-  void index_characters(const TrainCorpus& corpus) {
-    for (const auto& c : corpus.required()) {
-      if (!pretokenize::never_joins(c.code_point)) characters_.push_back(c.code_point);
-    }
-    std::sort(characters_.begin(), characters_.end());
-    for (std::uint32_t i = 0; i < characters_.size(); ++i) {
-      symbols_.push_back({rules_.shape(characters_[i]), i});
-      letters_.push_back(i);
-    }
-  }
-
-  void lay_out_text(const TrainCorpus& corpus) {
-    std::vector<std::uint32_t> number(0x110000, k_gap);
-    for (std::uint32_t i = 0; i < characters_.size(); ++i) number[characters_[i]] = i;
-    const std::string& delimiter = corpus.options().spec.pretokenization_delimiter;
-    std::uint64_t length = 1;
-    for (const auto& word : corpus.words()) {
-      length += word.text.size() - static_cast<std::size_t>(std::count_if(word.text.begin(), word.text.end(), [](char c) {
-        return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u;
-      })) + 1;
-      weighted_ = weighted_ || word.count != 1;
-    }
-    too_large_ = length >= std::uint64_t{1} << 31;
-    if (too_large_) return;
-    text_.reserve(static_cast<std::size_t>(length));
-    if (weighted_) word_of_.reserve(static_cast<std::size_t>(length));
-    text_.push_back(k_gap);
-    for (const auto& word : corpus.words()) {
-      weights_.push_back(word.count);
-      for (std::string_view rest = word.text; !rest.empty();) {
-        if (!delimiter.empty() && rest.starts_with(delimiter)) {
-          if (text_.back() != k_gap) text_.push_back(k_gap);
-          rest.remove_prefix(delimiter.size());
-          continue;
-        }
-        const std::uint32_t symbol = number[token_train::pop_character(rest)];
-        if (symbol != k_gap || text_.back() != k_gap) text_.push_back(symbol);
-      }
-      if (text_.back() != k_gap) text_.push_back(k_gap);
-      if (weighted_) word_of_.resize(text_.size(), static_cast<std::uint32_t>(weights_.size() - 1));
-    }
-    if (!weighted_) weights_ = {};
-  }
-
-  /// Orders the places of one left symbol by the symbol to the right; places with the same one stay ascending.
-  void sort_by_right(std::uint32_t begin, std::uint32_t end, std::vector<std::uint64_t>& scratch) {
-    const std::size_t n = end - begin;
-    if (n < 2) return;
-    scratch.resize(2 * n);
-    const std::span<std::uint64_t> keys(scratch.data(), n), other(scratch.data() + n, n);
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint32_t p = places_[begin + i];
-      keys[i] = std::uint64_t{text_[p + 1]} << 32 | p;
-    }
-    if (n < 256) {
-      std::sort(keys.begin(), keys.end());
-      for (std::size_t i = 0; i < n; ++i) places_[begin + i] = static_cast<std::uint32_t>(keys[i]);
-      return;
-    }
-    std::span<std::uint64_t> from = keys, to = other;
-    for (std::uint32_t shift = 32; (symbols_.size() - 1) >> (shift - 32) != 0; shift += 8) {
-      std::size_t ends[257] = {};
-      for (const std::uint64_t k : from) ++ends[(k >> shift & 255u) + 1];
-      for (std::size_t d = 1; d < 257; ++d) ends[d] += ends[d - 1];
-      for (const std::uint64_t k : from) to[ends[k >> shift & 255u]++] = k;
-      std::swap(from, to);
-    }
-    for (std::size_t i = 0; i < n; ++i) places_[begin + i] = static_cast<std::uint32_t>(from[i]);
-  }
-
   [[nodiscard]] std::uint64_t weight_at(std::uint32_t place) const noexcept {
-    return weighted_ ? weights_[word_of_[place]] : 1;
+    return weights_.empty() ? 1 : weights_[word_of_[place]];
   }
   [[nodiscard]] std::uint64_t weigh(std::uint32_t begin, std::uint32_t end) const noexcept {
-    if (!weighted_) return end - begin;
+    if (weights_.empty()) return end - begin;
     std::uint64_t sum = 0;
     for (std::uint32_t i = begin; i < end; ++i) sum += weights_[word_of_[places_[i]]];
     return sum;
@@ -428,7 +362,6 @@ class Trainer {
   std::vector<std::uint32_t> slot_before_, slot_after_, refused_before_, refused_after_;
   std::vector<Found> found_;
   std::size_t gc_at_ = 0;
-  bool weighted_ = false, too_large_ = false;
 };
 
 }  // namespace detail::bpe_trainer
@@ -441,14 +374,15 @@ class Trainer {
   const TrainerSpec& spec = corpus.options().spec;
   for (const auto& c : corpus.required()) {
     if (c.count == 0) {
-      std::string text;
-      utf8_append(text, c.code_point);
-      return detail::token_train::refuse("[(freq) > (0)] required character " + text + " does not occur in the text");
+      return detail::token_train::refuse("[(freq) > (0)] required character " + detail::token_train::character_text(c.code_point) +
+                                         " does not occur in the text");
     }
   }
   const PieceRules rules(spec);
-  impl::Trainer trainer(corpus, rules);
-  if (trainer.too_large()) return Error{Errc::too_large, 0, "BPE training: 2^31 characters or more; use input_sentence_size"};
+  auto laid_out = detail::token_train::lay_out_text(corpus);
+  if (!laid_out) return laid_out.error();
+  corpus.drop_words();
+  impl::Trainer trainer(*std::move(laid_out), rules);
   ThreadPool single;
   trainer.count_pairs(pool != nullptr ? *pool : single);
   const std::size_t fixed = corpus.metas().size() + corpus.required().size();
@@ -458,9 +392,7 @@ class Trainer {
   pieces.reserve(trainer.learnt() + corpus.required().size());
   for (std::size_t i = 0; i < trainer.learnt(); ++i) pieces.push_back({trainer.piece(i), -static_cast<float>(i)});
   for (const auto& c : corpus.required()) {
-    std::string text;
-    utf8_append(text, c.code_point);
-    pieces.push_back({std::move(text), -static_cast<float>(pieces.size())});
+    pieces.push_back({detail::token_train::character_text(c.code_point), -static_cast<float>(pieces.size())});
   }
   auto model = detail::token_train::assemble(corpus, ModelType::bpe, std::move(pieces));
   if (report != nullptr) *report = corpus.report();

@@ -67,9 +67,7 @@ struct Counted {
     counted = impl::covered_words(corpus);
   } else {
     for (const impl::RequiredChar& c : corpus.required()) {
-      impl::Counted entry{{}, c.count};
-      utf8_append(entry.text, c.code_point);
-      counted.push_back(std::move(entry));
+      counted.push_back({impl::character_text(c.code_point), c.count});
     }
   }
   std::uint64_t sum = 0;

@@ -41,6 +41,7 @@ struct PieceShape {
   bool has_digit = false;
   bool has_mark = false, starts_mark = false, ends_mark = false;  // the space mark U+2581
   bool all_mark = false, inner_or_last_mark = false, first_or_inner_mark = false;
+  bool valid_end = true;  // false: only a longer text may be a piece
 };
 
 /// The rules of one training, from its spec.
@@ -67,13 +68,19 @@ class PieceRules {
 
   /// Whether left + right may be a piece. Requires: both are single characters or pieces.
   [[nodiscard]] bool joins(const PieceShape& left, const PieceShape& right) const noexcept {
+    if (!words_ && !suffix_ && right.ends_mark && !(mark_runs_ && left.all_mark && right.all_mark)) return false;
+    return continues(left, right);
+  }
+
+  /// Whether some text that begins with left + right may be a piece: it need not end well.
+  [[nodiscard]] bool continues(const PieceShape& left, const PieceShape& right) const noexcept {
     namespace impl = detail::pretokenize;
     if (left.length + right.length > max_length_) return false;
     if (left.has_mark || right.has_mark) {
       if (mark_runs_ && left.all_mark && right.all_mark) return true;
       if (words_ && !suffix_ && (left.inner_or_last_mark || right.has_mark)) return false;
       if (words_ && suffix_ && (left.has_mark || right.first_or_inner_mark)) return false;
-      if (!words_ && (suffix_ ? left.starts_mark : right.ends_mark)) return false;
+      if (!words_ && suffix_ && left.starts_mark) return false;
     }
     if (digits_ && (left.has_digit || right.has_digit)) return false;
     if (!scripts_ || left.trail == right.lead) return true;

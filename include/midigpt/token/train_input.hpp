@@ -134,6 +134,8 @@ class Arena {
   return static_cast<char32_t>(c);
 }
 
+[[nodiscard]] inline std::string character_text(char32_t c) { return utf8_encode(std::u32string_view(&c, 1)); }
+
 [[nodiscard]] inline std::uint32_t hash_text(std::string_view text) noexcept {
   std::uint64_t h = text.size();
   const ByteSpan bytes = as_byte_span(text);

@@ -11,6 +11,7 @@
 #include <midigpt/token/count_trainer.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/train_input.hpp>
+#include <midigpt/token/unigram_trainer.hpp>
 
 namespace midigpt {
 inline namespace v0 {
@@ -18,7 +19,7 @@ inline namespace v0 {
 /// Trains what spec.model_type names on the lines that were added to `corpus`.
 [[nodiscard]] inline Result<SpmModel> train_tokenizer(TrainCorpus corpus, ThreadPool* pool = nullptr, TokenTrainReport* report = nullptr) {
   switch (corpus.options().spec.model_type) {
-    case ModelType::unigram: break;
+    case ModelType::unigram: return train_unigram(std::move(corpus), pool, report);
     case ModelType::bpe: return train_bpe(std::move(corpus), pool, report);
     case ModelType::word:
     case ModelType::character: break;
