@@ -1,12 +1,13 @@
 // token/bpe_fast.hpp - from text to merged symbols: plain text is read as it is, other text through the normaliser.
+//   Segments of up to eight ASCII bytes that are one piece - most words of prose - are found by their bytes alone.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -19,6 +20,102 @@
 
 namespace midigpt {
 inline namespace v0 {
+
+namespace detail::bpe_fast {
+
+/// utf8_decode() with a short way for four bytes, the length of a packed note. Requires: at < text.size().
+[[nodiscard]] inline Utf8Char read_char(std::string_view text, std::size_t at) noexcept {
+  const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>(text[at + i])}; };
+  if (text.size() - at >= 4) {
+    const std::uint32_t four = byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
+    if ((four & 0xF8C0C0C0u) == 0xF0808080u) {
+      const std::uint32_t c = (four >> 6 & 0x1C0000u) | (four >> 4 & 0x3F000u) | (four >> 2 & 0xFC0u) | (four & 0x3Fu);
+      if (c - 0x10000u < 0x100000u) return {static_cast<char32_t>(c), 4, true};
+    }
+  }
+  return utf8_decode(text, at);
+}
+
+/// Pieces of two to eight bytes of plain ASCII text, a space for U+2581; found by the bytes as one integer.
+class AsciiWords {
+ public:
+  void fill(std::vector<std::pair<std::uint64_t, BpeSymbol>> words) {
+    std::size_t slots = 64;
+    shift_ = 58;
+    for (; slots < words.size() * 2; slots *= 2) --shift_;
+    keys_.assign(slots, 0);
+    symbols_.assign(slots, k_unknown_symbol);
+    for (const auto& [key, symbol] : words) {
+      std::size_t at = slot_of(key);
+      while (keys_[at] != 0) at = (at + 1) & (slots - 1);
+      keys_[at] = key;
+      symbols_[at] = symbol;
+    }
+  }
+
+  /// k_unknown_symbol if there is none.
+  [[nodiscard]] BpeSymbol find(std::uint64_t key) const noexcept {
+    std::size_t at = slot_of(key);
+    while (keys_[at] != key && keys_[at] != 0) at = (at + 1) & (keys_.size() - 1);
+    return symbols_[at];
+  }
+
+ private:
+  [[nodiscard]] std::size_t slot_of(std::uint64_t key) const noexcept {
+    return static_cast<std::size_t>(((key ^ key >> 29) * 0x9E3779B97F4A7C15u) >> shift_);
+  }
+
+  std::vector<std::uint64_t> keys_{std::vector<std::uint64_t>(64, 0)};
+  std::vector<BpeSymbol> symbols_{std::vector<BpeSymbol>(64, k_unknown_symbol)};
+  unsigned shift_ = 58;
+};
+
+/// Collects characters while they belong to one segment.
+class Segment {
+ public:
+  Segment(const BpeTable& table, BpeTableScratch& scratch) : table_(table), scratch_(scratch) {}
+
+  [[nodiscard]] bool empty() const noexcept { return n_ == 0; }
+  [[nodiscard]] std::size_t size() const noexcept { return n_; }
+  [[nodiscard]] BpeSymbol back() const noexcept { return n_ <= k_small ? text_[n_ - 1] : scratch_.text[n_ - 1]; }
+  void pop_back() noexcept { --n_; }
+
+  /// Requires: rank = join(back(), s) unless empty().
+  void push(BpeSymbol s, std::uint32_t rank) {
+    if (n_ < k_small) {
+      if (n_ != 0) keys_[n_ - 1] = BpeTable::key(rank, n_ - 1);
+      text_[n_++] = s;
+      return;
+    }
+    if (n_ == k_small) scratch_.text.assign(text_, text_ + k_small);
+    scratch_.text.resize(n_);
+    scratch_.text.push_back(s);
+    ++n_;
+  }
+
+  /// Encodes what there is, and begins anew. `word`: the whole segment may be a piece.
+  template <class Emit>
+  void flush(Emit&& emit, bool word = true) {
+    if (n_ == 0) return;
+    if (n_ <= k_small) {
+      table_.encode_small(text_, keys_, n_, word, emit);
+    } else {
+      table_.encode_long(std::span<const BpeSymbol>(scratch_.text).first(n_), scratch_, emit);
+    }
+    n_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t k_small = bpe_table::k_small;
+
+  const BpeTable& table_;
+  BpeTableScratch& scratch_;
+  std::size_t n_ = 0;
+  BpeSymbol text_[k_small];
+  std::uint32_t keys_[k_small];
+};
+
+}  // namespace detail::bpe_fast
 
 /// Immutable: safe to share between threads.
 class FastBpe {
@@ -33,6 +130,7 @@ class FastBpe {
     fast.add_dummy_prefix_ = spec.add_dummy_prefix;
     fast.remove_extra_whitespaces_ = spec.remove_extra_whitespaces;
     fast.space_ = fast.table_.map().symbol(U'\u2581');
+    if (fast.reads_plain_) fast.learn_ascii();
     return fast;
   }
 
@@ -43,47 +141,54 @@ class FastBpe {
   template <class Emit>
   [[nodiscard]] bool encode_plain(std::string_view text, BpeTableScratch& scratch, Emit&& emit) const {
     if (!reads_plain_) return false;
-    auto& buffer = scratch.text;
-    if (buffer.size() < k_block) buffer.resize(k_block);
-    std::size_t n = 0, at = 0;
-    bool after_space = remove_extra_whitespaces_;  // then a space adds nothing
-    bool any = false;
-    if (add_dummy_prefix_) buffer[n++] = space_;
     const CharTable& map = table_.map();
-    for (;;) {
-      const std::size_t room = buffer.size();
-      while (n < room && at < text.size()) {
-        const auto byte = static_cast<unsigned char>(text[at]);
-        char32_t c = byte;
-        std::size_t size = 1;
-        if (byte >= 0x80) {
-          const Utf8Char decoded = utf8_decode(text, at);
-          if (!decoded.valid) return false;
-          c = decoded.code_point;
-          size = decoded.size;
+    detail::bpe_fast::Segment segment(table_, scratch);
+    bool after_space = remove_extra_whitespaces_;  // then a space adds nothing
+    bool any = false;                              // more than the prefix
+    if (add_dummy_prefix_) segment.push(space_, 0);
+    for (std::size_t at = 0; at < text.size();) {
+      const auto byte = static_cast<unsigned char>(text[at]);
+      if (segment.empty() && byte < 0x80 && !after_space) {
+        const std::size_t read = encode_ascii(text.substr(at), segment, emit);
+        if (read != 0) {
+          at += read;
+          after_space = false;  // or the next character is no space
+          continue;
         }
-        const std::uint32_t cell = map[c];
-        at += size;
-        if (cell >= CharTable::k_space) {
-          if (cell >= CharTable::k_special) return false;
-          if (after_space) continue;
-          buffer[n++] = space_;
-          after_space = remove_extra_whitespaces_;
-        } else {
-          buffer[n++] = cell == CharTable::k_no_symbol ? k_unknown_symbol | static_cast<std::uint32_t>(c) : cell;
-          after_space = false;
-        }
-        any = true;
       }
-      const bool final = at == text.size();
-      if (final && !any) return true;
-      if (final && after_space) --n;  // the space at the end
-      const std::size_t used = table_.encode(std::span(buffer).first(n), final, scratch, emit);
-      if (final) return true;
-      if (used == 0) buffer.resize(buffer.size() * 2);
-      std::copy(buffer.begin() + static_cast<std::ptrdiff_t>(used), buffer.begin() + static_cast<std::ptrdiff_t>(n), buffer.begin());
-      n -= used;
+      Utf8Char c{static_cast<char32_t>(byte), 1, true};
+      if (byte >= 0x80) {
+        c = detail::bpe_fast::read_char(text, at);
+        if (!c.valid) return false;
+      }
+      const std::uint32_t cell = map[c.code_point];
+      BpeSymbol symbol = cell;
+      if (cell >= CharTable::k_space) {
+        if (cell >= CharTable::k_special) return false;
+        if (after_space) {
+          at += c.size;
+          continue;
+        }
+        symbol = space_;
+      } else if (cell == CharTable::k_no_symbol) {
+        symbol = k_unknown_symbol | static_cast<std::uint32_t>(c.code_point);
+      }
+      std::uint32_t rank = 0;
+      if (!segment.empty()) {
+        rank = table_.join(segment.back(), symbol);
+        if (rank == BpeTable::k_apart) {
+          segment.flush(emit);
+          if (byte < 0x80) continue;  // perhaps a word begins here
+        }
+      }
+      segment.push(symbol, rank);
+      after_space = cell >= CharTable::k_space && remove_extra_whitespaces_;
+      any = true;
+      at += c.size;
     }
+    if (after_space && any) segment.pop_back();  // the space at the end
+    if (any) segment.flush(emit);
+    return true;
   }
 
   /// Encodes normalised text; emit_defined(size) is called for each user-defined symbol. False, possibly after some
@@ -91,34 +196,107 @@ class FastBpe {
   template <class Emit, class EmitDefined>
   [[nodiscard]] bool encode_normalized(std::string_view text, const SymbolMatcher& user_defined, BpeTableScratch& scratch,
                                        Emit&& emit, EmitDefined&& emit_defined) const {
-    auto& buffer = scratch.text;
-    buffer.clear();
-    const auto flush = [&] {
-      table_.encode(buffer, true, scratch, emit);
-      buffer.clear();
-    };
+    detail::bpe_fast::Segment segment(table_, scratch);
     for (std::size_t at = 0; at < text.size();) {
       if (const std::size_t defined = user_defined.longest(text.substr(at)); defined != 0) {
-        flush();
+        segment.flush(emit);
         emit_defined(defined);
         at += defined;
         continue;
       }
-      const Utf8Char c = utf8_decode(text, at);
+      const Utf8Char c = detail::bpe_fast::read_char(text, at);
       if (!c.valid) return false;
-      buffer.push_back(table_.map().symbol(c.code_point));
+      const BpeSymbol symbol = table_.map().symbol(c.code_point);
+      const std::uint32_t rank = segment.empty() ? 0 : table_.join(segment.back(), symbol);
+      if (rank == BpeTable::k_apart) segment.flush(emit);
+      segment.push(symbol, rank);
       at += c.size;
     }
-    flush();
+    segment.flush(emit);
     return true;
   }
 
  private:
+  /// What stands between two bytes of text.
+  enum class Between : std::uint8_t { ask, joined, apart };
+
   explicit FastBpe(BpeTable table) : table_(std::move(table)) {}
 
-  static constexpr std::size_t k_block = 4096;
+  /// The symbol of an ASCII byte of plain text, k_unknown_symbol when it has none or needs a closer look.
+  [[nodiscard]] BpeSymbol ascii_symbol(std::size_t byte) const noexcept {
+    const std::uint32_t cell = table_.map()[static_cast<char32_t>(byte)];
+    if (byte == ' ') return space_;
+    return cell < CharTable::k_no_symbol ? cell : k_unknown_symbol;
+  }
+
+  void learn_ascii() {
+    between_.assign(128 * 128, Between::ask);
+    std::vector<std::int32_t> byte_of;  // by symbol
+    for (std::size_t left = 0; left < 128; ++left) {
+      const BpeSymbol a = ascii_symbol(left);
+      if (a >= k_unknown_symbol) continue;
+      if (byte_of.size() <= a) byte_of.resize(a + 1, -1);
+      byte_of[a] = static_cast<std::int32_t>(left);
+      for (std::size_t right = 0; right < 128; ++right) {
+        const BpeSymbol b = ascii_symbol(right);
+        if (b >= k_unknown_symbol || (left == ' ' && right == ' ' && remove_extra_whitespaces_)) continue;
+        between_[left * 128 + right] = table_.join(a, b) == BpeTable::k_apart ? Between::apart : Between::joined;
+      }
+    }
+    std::vector<std::pair<std::uint64_t, BpeSymbol>> words;
+    table_.for_each_word([&](BpeSymbol s, std::span<const BpeSymbol> spelling) {
+      if (spelling.size() > 8) return;
+      std::uint64_t key = 0;
+      for (std::size_t i = 0; i < spelling.size(); ++i) {
+        const std::int32_t byte = spelling[i] < byte_of.size() ? byte_of[spelling[i]] : -1;
+        if (byte < 0) return;
+        key |= static_cast<std::uint64_t>(byte) << (8 * i);
+      }
+      words.emplace_back(key, s);
+    });
+    ascii_words_.fill(std::move(words));
+  }
+
+  /// Encodes segments that consist of plain ASCII and end before the text does; returns the bytes read.
+  template <class Emit>
+  [[nodiscard]] std::size_t encode_ascii(std::string_view text, detail::bpe_fast::Segment& segment, Emit&& emit) const {
+    std::size_t begin = 0;
+    for (;;) {
+      std::size_t left = static_cast<unsigned char>(text[begin]);
+      std::uint64_t key = left;
+      std::size_t end = begin + 1;
+      Between between = Between::ask;
+      for (; end < text.size(); ++end) {
+        const std::size_t right = static_cast<unsigned char>(text[end]);
+        if (right >= 0x80) return begin;
+        between = between_[left * 128 + right];
+        if (between != Between::joined) break;
+        if (end - begin < 8) key |= std::uint64_t{right} << (8 * (end - begin));
+        left = right;
+      }
+      if (end == text.size() || between == Between::ask) return begin;
+      const std::size_t size = end - begin;
+      if (size == 1) {
+        emit(ascii_symbol(key));
+      } else if (const BpeSymbol word = size <= 8 ? ascii_words_.find(key) : k_unknown_symbol; word != k_unknown_symbol) {
+        emit(word);
+      } else {
+        BpeSymbol last = 0;
+        for (std::size_t i = begin; i < end; ++i) {
+          const BpeSymbol symbol = ascii_symbol(static_cast<unsigned char>(text[i]));
+          segment.push(symbol, i == begin ? 0 : table_.join(last, symbol));
+          last = symbol;
+        }
+        segment.flush(emit, size > 8);
+      }
+      begin = end;
+      if (static_cast<unsigned char>(text[begin]) >= 0x80) return begin;
+    }
+  }
 
   BpeTable table_;
+  detail::bpe_fast::AsciiWords ascii_words_;
+  std::vector<Between> between_;  // of two ASCII bytes
   BpeSymbol space_ = 0;
   bool reads_plain_ = false, add_dummy_prefix_ = true, remove_extra_whitespaces_ = true;
 };

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -18,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/rng.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/char_table.hpp>
 #include <midigpt/token/vocab.hpp>
@@ -25,12 +28,25 @@
 namespace midigpt {
 inline namespace v0 {
 
+namespace detail::bpe_table {
+
+/// Segments up to this many characters are looked up whole and merged in an array.
+inline constexpr std::size_t k_small = 64;
+
+/// Fixed odd multipliers: the hash of a spelling is a sum of products, whose terms do not wait for one another.
+inline constexpr std::array<std::uint64_t, k_small> k_multipliers = [] {
+  std::array<std::uint64_t, k_small> out{};
+  for (std::size_t i = 0; i < k_small; ++i) out[i] = mix64(i) | 1u;
+  return out;
+}();
+
+}  // namespace detail::bpe_table
+
 /// Memory of one encoding, to be used again by the next one of the same thread.
 struct BpeTableScratch {
-  std::vector<BpeSymbol> text;                // characters not yet encoded
+  std::vector<BpeSymbol> text;                  // a segment too long for the array
   std::vector<BpeSymbol> symbols, next_window;  // a window, after its merges: its pieces
-  std::vector<std::uint32_t> ranks;
-  std::vector<std::uint32_t> next, prev;
+  std::vector<std::uint32_t> ranks, next, prev;
   std::vector<std::uint64_t> queue;
 };
 
@@ -96,65 +112,8 @@ class BpeTable {
     return s >= k_unknown_symbol ? static_cast<char32_t>(s & ~k_unknown_symbol) : points_[s];
   }
 
-  /// Encodes whole segments of `text` and calls emit(symbol) for each piece in order; returns how many characters were
-  /// used. The last segment is left to the next call unless `final`.
-  template <class Emit>
-  std::size_t encode(std::span<const BpeSymbol> text, bool final, BpeTableScratch& scratch, Emit&& emit) const {
-    std::size_t begin = 0;
-    std::uint32_t ranks[k_small];
-    while (begin < text.size()) {
-      std::size_t end = begin + 1;
-      std::uint64_t hash = text[begin];
-      while (end < text.size()) {
-        const std::uint32_t rank = join(text[end - 1], text[end]);
-        if (rank == k_apart) break;
-        if (end - begin < k_small) ranks[end - begin - 1] = rank;
-        hash = (hash + text[end]) * k_word_hash;
-        ++end;
-      }
-      if (end == text.size() && !final) break;
-      const std::span<const BpeSymbol> segment = text.subspan(begin, end - begin);
-      if (segment.size() == 1) {
-        emit(segment[0]);
-      } else if (segment.size() == 2) {
-        if (ranks[0] == k_inner) {
-          emit(segment[0]);
-          emit(segment[1]);
-        } else {
-          emit(ranks[0]);
-        }
-      } else if (const BpeSymbol word = find_word(segment, hash); word != k_unknown_symbol) {
-        emit(word);
-      } else if (segment.size() <= k_small) {
-        BpeSymbol symbols[k_small];
-        std::copy(segment.begin(), segment.end(), symbols);
-        const std::size_t n = merge_small(symbols, ranks, segment.size());
-        for (std::size_t i = 0; i < n; ++i) emit(symbols[i]);
-      } else {
-        encode_long(segment, scratch, emit);
-      }
-      begin = end;
-    }
-    return begin;
-  }
-
- private:
-  static constexpr std::uint32_t k_apart = 0x1FFFFFu;  // the two occur side by side in no piece
+  static constexpr std::uint32_t k_apart = 0x1FFFFFu;  // join(): the two occur side by side in no piece
   static constexpr std::uint32_t k_inner = 0x1FFFFEu;  // they do, but joined they are none
-  static constexpr std::size_t k_small = 64;
-  static constexpr BpeSymbol k_dense = 128;
-  static constexpr std::uint64_t k_word_hash = 0x9E3779B97F4A7C15u;
-
-  void add_char(const Vocab& vocab, char32_t c) {
-    std::uint32_t& cell = map_.cell(c);
-    if ((cell & CharTable::k_no_symbol) != CharTable::k_no_symbol) return;
-    cell = (cell & ~CharTable::k_no_symbol) | static_cast<std::uint32_t>(out_.size());
-    std::string text;
-    utf8_append(text, c);
-    out_.push_back(vocab.id(text));
-    bytes_.push_back(static_cast<std::uint32_t>(text.size()));
-    points_.push_back(c);
-  }
 
   /// What `left` and `right` make: a symbol, k_inner or k_apart.
   [[nodiscard]] std::uint32_t join(BpeSymbol left, BpeSymbol right) const noexcept {
@@ -167,6 +126,98 @@ class BpeTable {
       if (entry >> 21 == key) return static_cast<std::uint32_t>(entry & k_apart);
       if (entry == k_empty) return k_apart;
     }
+  }
+
+  /// A rank and its place in one number: the least one is the next to be merged. Requires: at < k_small.
+  [[nodiscard]] static std::uint32_t key(std::uint32_t rank, std::size_t at) noexcept {
+    return rank << 6 | static_cast<std::uint32_t>(at);
+  }
+
+  /// Encodes a segment of at most k_small characters and calls emit(symbol) for each piece; `text` and `keys` are
+  /// overwritten. Requires: keys[i] = key(join(text[i], text[i + 1]), i) for i < n - 1; `word`: it may be one piece.
+  template <class Emit>
+  void encode_small(BpeSymbol* text, std::uint32_t* keys, std::size_t n, bool word, Emit&& emit) const {
+    if (n == 1) {
+      emit(text[0]);
+    } else if (n == 2) {
+      if (keys[0] >> 6 != k_inner) {
+        emit(keys[0] >> 6);
+      } else {
+        emit(text[0]);
+        emit(text[1]);
+      }
+    } else if (const BpeSymbol found = word ? find_word({text, n}) : k_unknown_symbol; found != k_unknown_symbol) {
+      emit(found);
+    } else {
+      for (std::uint64_t live = merge_small(text, keys, n); live != 0; live &= live - 1) {
+        emit(text[std::countr_zero(live)]);
+      }
+    }
+  }
+
+  /// Encodes a segment of any size, linear in its length, and calls emit(symbol) for each piece.
+  template <class Emit>
+  void encode_long(std::span<const BpeSymbol> text, BpeTableScratch& scratch, Emit&& emit) const {
+    std::size_t begin = 0, width = k_small;
+    auto& window = scratch.symbols;
+    auto& next = scratch.next_window;
+    const auto encode_at = [&](std::size_t at, std::size_t size, std::vector<BpeSymbol>& into) {
+      const auto part = text.subspan(at, (std::min)(size, text.size() - at));
+      into.assign(part.begin(), part.end());
+      merge_window(into, scratch);
+    };
+    encode_at(begin, width, window);
+    while (begin + width < text.size()) {
+      // the last piece that begins in the first three quarters of the window
+      std::size_t keep = 0, chars = 0;
+      while (keep + 1 < window.size() && chars + chars_of(window[keep]) <= width - width / 4) chars += chars_of(window[keep++]);
+      if (keep > 0) encode_at(begin + chars, width, next);
+      if (keep == 0 || next.front() != window[keep]) {
+        width *= 2;
+        encode_at(begin, width, window);
+        continue;
+      }
+      const BpeSymbol first = window[keep];
+      for (std::size_t i = 0; i < keep; ++i) emit(window[i]);
+      begin += chars;
+      if (width > k_small) {  // back to short windows, if a short one begins with the same piece
+        encode_at(begin, k_small, window);
+        if (window.front() == first) {
+          width = k_small;
+          continue;
+        }
+      }
+      std::swap(window, next);
+    }
+    for (const BpeSymbol s : window) emit(s);
+  }
+
+  /// Calls visit(symbol, characters) for every piece of two and more characters that encodes to itself.
+  template <class Visit>
+  void for_each_word(Visit&& visit) const {
+    for (const BpeSymbol s : selves_) visit(s, spelling(s));
+  }
+
+ private:
+  static constexpr std::size_t k_small = detail::bpe_table::k_small;
+  static constexpr BpeSymbol k_dense = 128;
+
+  /// Requires: text.size() <= k_small.
+  [[nodiscard]] std::size_t word_slot(std::span<const BpeSymbol> text) const noexcept {
+    std::uint64_t h = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) h += text[i] * detail::bpe_table::k_multipliers[i];
+    return static_cast<std::size_t>(h >> word_shift_);
+  }
+
+  void add_char(const Vocab& vocab, char32_t c) {
+    std::uint32_t& cell = map_.cell(c);
+    if ((cell & CharTable::k_no_symbol) != CharTable::k_no_symbol) return;
+    cell = (cell & ~CharTable::k_no_symbol) | static_cast<std::uint32_t>(out_.size());
+    std::string text;
+    utf8_append(text, c);
+    out_.push_back(vocab.id(text));
+    bytes_.push_back(static_cast<std::uint32_t>(text.size()));
+    points_.push_back(c);
   }
 
   static constexpr std::uint64_t k_empty = ~std::uint64_t{0};
@@ -225,7 +276,7 @@ class BpeTable {
     return std::span(spelling_).subspan(spell_begin_[i], spell_begin_[i + 1] - spell_begin_[i]);
   }
 
-  /// Pieces of three and more characters that encode to themselves.
+  /// Finds the pieces that encode to themselves.
   void fill_words() {
     std::size_t slots = 64;
     word_shift_ = 58;
@@ -234,57 +285,69 @@ class BpeTable {
     BpeTableScratch scratch;
     for (BpeSymbol s = chars_; s < out_.size(); ++s) {
       const auto text = spelling(s);
-      if (text.size() < 3) continue;
       scratch.symbols.assign(text.begin(), text.end());
       merge_window(scratch.symbols, scratch);
       if (scratch.symbols.size() != 1) continue;
-      std::uint64_t hash = text[0];
-      for (std::size_t i = 1; i < text.size(); ++i) hash = (hash + text[i]) * k_word_hash;
-      std::size_t at = static_cast<std::size_t>(hash >> word_shift_);
+      selves_.push_back(s);
+      if (text.size() > k_small) continue;
+      std::size_t at = word_slot(text);
       while (words_[at] != k_unknown_symbol) at = (at + 1) & (words_.size() - 1);
       words_[at] = s;
     }
   }
 
-  [[nodiscard]] BpeSymbol find_word(std::span<const BpeSymbol> text, std::uint64_t hash) const noexcept {
-    for (std::size_t at = static_cast<std::size_t>(hash >> word_shift_);; at = (at + 1) & (words_.size() - 1)) {
+  /// The piece that `text` is and encodes to, or k_unknown_symbol. Requires: text.size() <= k_small.
+  [[nodiscard]] BpeSymbol find_word(std::span<const BpeSymbol> text) const noexcept {
+    for (std::size_t at = word_slot(text);; at = (at + 1) & (words_.size() - 1)) {
       const BpeSymbol s = words_[at];
       if (s == k_unknown_symbol) return s;
       const auto spelled = spelling(s);
-      if (spelled.size() == text.size() && std::equal(text.begin(), text.end(), spelled.begin())) return s;
+      if (spelled.size() != text.size()) continue;
+      std::size_t i = 0;
+      while (i < text.size() && text[i] == spelled[i]) ++i;
+      if (i == text.size()) return s;
     }
   }
 
-  /// Merges in place, best rank first, leftmost among equals; returns how many symbols are left.
-  /// Requires: ranks[i] = join(symbols[i], symbols[i + 1]) for i < n - 1.
-  [[nodiscard]] std::size_t merge_small(BpeSymbol* symbols, std::uint32_t* ranks, std::size_t n) const noexcept {
-    while (n > 1) {
-      std::size_t at = 0;
-      std::uint32_t best = ranks[0];
-      for (std::size_t i = 1; i + 1 < n; ++i) {
-        if (ranks[i] < best) {
-          best = ranks[i];
-          at = i;
-        }
+  /// Merges in place, best rank first, leftmost among equals. Returns the places that are left, one bit each.
+  /// Requires: 2 <= n <= k_small, keys[i] = key(join(text[i], text[i + 1]), i) for i < n - 1.
+  [[nodiscard]] std::uint64_t merge_small(BpeSymbol* text, std::uint32_t* keys, std::size_t n) const noexcept {
+    constexpr std::uint32_t none = k_inner << 6;
+    keys[n - 1] = none;
+    std::uint64_t live = ~std::uint64_t{0} >> (64 - n);
+    for (;;) {
+      std::uint32_t least = none;
+      for (std::uint64_t left = live; left != 0; left &= left - 1) {
+        const std::uint32_t k = keys[std::countr_zero(left) & 63];
+        least = k < least ? k : least;
       }
-      if (best >= k_inner) break;
-      symbols[at] = best;
-      for (std::size_t i = at + 1; i + 1 < n; ++i) symbols[i] = symbols[i + 1];
-      for (std::size_t i = at + 1; i + 2 < n; ++i) ranks[i] = ranks[i + 1];
-      --n;
-      if (at > 0) ranks[at - 1] = join(symbols[at - 1], best);
-      if (at + 1 < n) ranks[at] = join(best, symbols[at + 1]);
+      if (least == none) return live;
+      const std::size_t at = least & 63;
+      const BpeSymbol symbol = text[at] = least >> 6;
+      std::uint64_t right = live & (~std::uint64_t{1} << at);  // not empty: there is a symbol to merge with
+      live ^= right & (~right + 1);
+      right &= right - 1;
+      keys[at] = right == 0 ? none : key(join(symbol, text[std::countr_zero(right) & 63]), at);
+      if (const std::uint64_t left = live & ((std::uint64_t{1} << at) - 1); left != 0) {
+        const auto before = static_cast<std::size_t>(63 - std::countl_zero(left));
+        keys[before] = key(join(text[before], symbol), before);
+      }
     }
-    return n;
   }
 
   /// Merges a window of any size in place: an array scan for short ones, a queue for long ones.
   void merge_window(std::vector<BpeSymbol>& symbols, BpeTableScratch& scratch) const {
+    if (symbols.size() < 2) return;
     auto& ranks = scratch.ranks;
     ranks.resize(symbols.size());
     for (std::size_t i = 0; i + 1 < symbols.size(); ++i) ranks[i] = join(symbols[i], symbols[i + 1]);
-    if (symbols.size() <= 4 * k_small) {
-      symbols.resize(merge_small(symbols.data(), ranks.data(), symbols.size()));
+    if (symbols.size() <= k_small) {
+      for (std::size_t i = 0; i + 1 < symbols.size(); ++i) ranks[i] = key(ranks[i], i);
+      std::size_t kept = 0;
+      for (std::uint64_t live = merge_small(symbols.data(), ranks.data(), symbols.size()); live != 0; live &= live - 1) {
+        symbols[kept++] = symbols[static_cast<std::size_t>(std::countr_zero(live))];
+      }
+      symbols.resize(kept);
       return;
     }
     const std::size_t n = symbols.size();
@@ -335,49 +398,14 @@ class BpeTable {
     return s < chars_ || s >= k_unknown_symbol ? 1 : spelling(s).size();
   }
 
-  template <class Emit>
-  void encode_long(std::span<const BpeSymbol> text, BpeTableScratch& scratch, Emit&& emit) const {
-    std::size_t begin = 0, width = k_small;
-    auto& window = scratch.symbols;
-    auto& next = scratch.next_window;
-    const auto encode_at = [&](std::size_t at, std::size_t size, std::vector<BpeSymbol>& out) {
-      const auto part = text.subspan(at, (std::min)(size, text.size() - at));
-      out.assign(part.begin(), part.end());
-      merge_window(out, scratch);
-    };
-    encode_at(begin, width, window);
-    while (begin + width < text.size()) {
-      // the last piece that begins in the first three quarters of the window
-      std::size_t keep = 0, chars = 0;
-      while (keep + 1 < window.size() && chars + chars_of(window[keep]) <= width - width / 4) chars += chars_of(window[keep++]);
-      if (keep > 0) encode_at(begin + chars, width, next);
-      if (keep == 0 || next.front() != window[keep]) {
-        width *= 2;
-        encode_at(begin, width, window);
-        continue;
-      }
-      const BpeSymbol first = window[keep];
-      for (std::size_t i = 0; i < keep; ++i) emit(window[i]);
-      begin += chars;
-      if (width > k_small) {  // back to short windows, if a short one begins with the same piece
-        encode_at(begin, k_small, window);
-        if (window.front() == first) {
-          width = k_small;
-          continue;
-        }
-      }
-      std::swap(window, next);
-    }
-    for (const BpeSymbol s : window) emit(s);
-  }
-
   CharTable map_;
   std::vector<std::int32_t> out_;         // symbol -> id
   std::vector<std::uint32_t> bytes_;      // symbol -> bytes of its text
   std::vector<char32_t> points_;          // character symbol -> code point
   std::vector<std::uint32_t> dense_;      // pairs of the first 128 characters
   std::vector<std::uint64_t> pairs_;      // 21 bits left, 21 bits right, 21 bits joined
-  std::vector<BpeSymbol> words_;          // by hash of the spelling
+  std::vector<BpeSymbol> words_;          // pieces that encode to themselves, by hash of the spelling
+  std::vector<BpeSymbol> selves_;         // the same, in merge order
   std::vector<BpeSymbol> spelling_;       // of the joined symbols, one after the other
   std::vector<std::uint32_t> spell_begin_;
   std::uint32_t chars_ = 0;               // symbols below are characters, from here on joined pieces in merge order

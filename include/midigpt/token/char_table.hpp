@@ -27,7 +27,14 @@ class CharTable {
   static constexpr std::uint32_t k_space = 0x20000000u;    // a space, or a character that becomes one
   static constexpr std::uint32_t k_no_symbol = 0x1FFFFFu;
 
-  CharTable() : top_(k_pages, 0), cells_(64, k_no_symbol) {}
+  /// Pages 0 and 1 are U+0000..U+007F, page 2 is that of all code points nothing is known of.
+  CharTable() : top_(k_pages, 2), cells_(3 * 64, k_no_symbol) {
+    top_[0] = 0;
+    top_[1] = 1;
+  }
+
+  /// Requires: c < 0x80.
+  [[nodiscard]] std::uint32_t ascii(unsigned char c) const noexcept { return cells_[c]; }
 
   [[nodiscard]] std::uint32_t operator[](char32_t c) const noexcept {
     return cells_[std::size_t{top_[static_cast<std::size_t>(c >> 6)]} * 64 + (c & 63)];
@@ -35,7 +42,7 @@ class CharTable {
 
   [[nodiscard]] std::uint32_t& cell(char32_t c) {
     std::uint16_t& page = top_[static_cast<std::size_t>(c >> 6)];
-    if (page == 0) {
+    if (page == 2) {
       page = static_cast<std::uint16_t>(cells_.size() / 64);
       cells_.insert(cells_.end(), 64, k_no_symbol);
     }
@@ -88,7 +95,7 @@ class CharTable {
  private:
   static constexpr std::size_t k_pages = 0x110000 / 64;
 
-  std::vector<std::uint16_t> top_;  // page 0: nothing known, nothing special
+  std::vector<std::uint16_t> top_;
   std::vector<std::uint32_t> cells_;
 };
 

@@ -255,15 +255,15 @@ class Tokenizer {
     bool after_unknown = false;
     if (fast_) {
       const BpeTable& table = fast_->table();
-      const auto emit = [&](BpeSymbol s) {
-        const std::int32_t id = table.id(s);
+      const auto emit = [&](BpeSymbol symbol) {
+        const std::int32_t id = table.id(symbol);
         if (id != vocab_.unk_id()) {
           out.push_back(id);
           after_unknown = false;
           return;
         }
         std::string bytes;
-        utf8_append(bytes, table.code_point(s));
+        utf8_append(bytes, table.code_point(symbol));
         put_unknown(bytes, after_unknown, out);
         after_unknown = true;
       };
