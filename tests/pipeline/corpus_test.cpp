@@ -82,6 +82,15 @@ TEST_CASE("corpus: neither side is empty where there are two different pieces, a
   }
 }
 
+TEST_CASE("corpus: every codec has the same split") {
+  const Corpus a = corpus_from_generator(60, 1, {.bars = 4}), b = corpus_from_generator(60, 1, {.bars = 4}, {.codec = CodecKind::theremin});
+  REQUIRE(a.pieces.size() == b.pieces.size());
+  for (std::size_t i = 0; i < a.pieces.size(); ++i) {
+    CHECK(a.pieces[i].text != b.pieces[i].text);
+    CHECK(a.pieces[i].held_out == b.pieces[i].held_out);
+  }
+}
+
 TEST_CASE("corpus: nothing depends on when or how often it is made") {
   const Corpus a = corpus_from_generator(10, 7), b = corpus_from_generator(10, 7);
   for (std::size_t i = 0; i < a.pieces.size(); ++i) CHECK(a.pieces[i].text == b.pieces[i].text);

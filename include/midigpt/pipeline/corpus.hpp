@@ -1,6 +1,6 @@
 // pipeline/corpus.hpp - the first step of the main job: files, or the generator -> pieces of text, split in two.
-//   One piece is one score as one line of text. Pieces are split into train and held-out by a hash of their text, so
-//   the same music always lands on the same side, whatever its file is called and whatever lies beside it.
+//   One piece is one score as one line of text. Pieces are split into train and held-out by a hash of their music, so
+//   the same music always lands on the same side, whatever its file is called, whatever lies beside it, whatever the codec.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ struct Piece {
   std::string name;
   std::string text;
   std::size_t notes = 0;
-  std::uint64_t hash = 0;
+  std::uint64_t hash = 0;  // hash_music() of the score
   bool held_out = false;
 };
 
@@ -77,11 +77,15 @@ struct CorpusOptions {
   return s;
 }
 
+/// What the split goes by: the multitrack text, which is the same for the same music in other files and resolutions.
+[[nodiscard]] inline std::uint64_t hash_music(const Score& score) {
+  return hash_bytes(as_byte_span(to_text(score, CodecKind::multitrack)));
+}
+
 /// Marks the held-out pieces: those whose hash falls below the share; if that leaves one side empty, the piece with the
 /// smallest hash (largest hash) changes sides.
 inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
   for (Piece& p : pieces) {
-    p.hash = hash_bytes(as_byte_span(p.text));
     p.held_out = static_cast<double>(p.hash >> 11) * 0x1p-53 < held_out;
   }
   if (pieces.size() < 2 || held_out <= 0) return;
@@ -103,6 +107,7 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
     corpus.skipped.push_back({std::move(name), "no notes"});
     return;
   }
+  piece.hash = corpus.codec == CodecKind::multitrack ? hash_bytes(as_byte_span(piece.text)) : hash_music(score);
   piece.name = std::move(name);
   corpus.pieces.push_back(std::move(piece));
 }
