@@ -65,8 +65,8 @@ TEST_CASE("procedural: 50 pieces are the same on every platform") {
     played = fingerprint(dice({.seed = seed, .bars = bars, .humanise = true}), played);
     original = fingerprint(v0_author({.seed = seed, .role = static_cast<V0Role>(seed % 4), .jazz = seed % 3 == 0}), original);
   }
-  CHECK(plain == 11386972444323544273u);
-  CHECK(played == 11337938533897535530u);
+  CHECK(plain == 6782544954132867241u);
+  CHECK(played == 2856536587694041554u);
   CHECK(original == 13938019655320908101u);
 }
 

@@ -220,7 +220,7 @@ struct PlanRequest {
   struct Range {
     int low, high;
   };
-  constexpr Range tempos[] = {{60, 84}, {88, 124}, {118, 132}, {110, 180}, {100, 144}, {68, 96}, {96, 168}, {72, 116}};
+  constexpr Range tempos[] = {{60, 84}, {88, 124}, {118, 132}, {110, 180}, {100, 144}, {68, 96}, {96, 168}, {126, 174}};
   constexpr std::string_view forms[] = {"AABA", "AABB", "ABAC", "AAAB"};
 
   Rng rng = stream_rng(request.seed, Stream::piece);

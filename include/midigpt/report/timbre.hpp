@@ -94,15 +94,15 @@ inline constexpr std::array<Timbre, 13> timbres = {{
   return timbres[static_cast<std::size_t>(family)];
 }
 
-/// A tone that falls from one frequency to another, and noise. high_pass: 0 dull, 1 bright, 2 hiss.
+/// A tone that falls from one frequency to another, and noise. colour: 0 dull, 1 bright, 2 a band at a quarter of the rate.
 struct DrumSound {
   int start_hz, end_hz, tone_half_ms, tone_gain;  // percent
-  int noise_half_ms, noise_gain, high_pass;
+  int noise_half_ms, noise_gain, colour;
 };
 
 [[nodiscard]] constexpr DrumSound drum_sound(int key) noexcept {
   switch (key) {
-    case 35: case 36: return {160, 50, 70, 150, 6, 30, 0};
+    case 35: case 36: return {160, 50, 70, 120, 6, 30, 0};
     case 37: return {1800, 1700, 12, 60, 8, 50, 1};
     case 38: case 40: return {240, 185, 45, 60, 60, 80, 1};
     case 39: return {900, 900, 5, 10, 45, 80, 1};

@@ -170,7 +170,7 @@ class Synth {
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t age = at - voice.start + i;
         const auto white = static_cast<std::int32_t>(random.at(static_cast<std::uint64_t>(age)) >> 49) - 16384;
-        const std::int32_t high = drum.high_pass == 0 ? (white + before) / 2 : drum.high_pass == 1 ? white - before : (white - 2 * before + before2) / 2;
+        const std::int32_t high = drum.colour == 0 ? (white + before) / 2 : drum.colour == 1 ? white - before : white - before2;
         before2 = before;
         before = white;
         std::int64_t gain = voice.gain;
