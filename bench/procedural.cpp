@@ -24,8 +24,10 @@ void compose(benchmark::State& state, midigpt::DiceOptions options) {
 }
 BENCHMARK_CAPTURE(compose, band_8, midigpt::DiceOptions{.bars = 8})->Name("procedural/dice/band/8_bars");
 BENCHMARK_CAPTURE(compose, band_16, midigpt::DiceOptions{.bars = 16})->Name("procedural/dice/band/16_bars");
-BENCHMARK_CAPTURE(compose, melody_8, midigpt::DiceOptions{.bars = 8, .style = midigpt::DiceStyle::melody})->Name("procedural/dice/melody/8_bars");
-BENCHMARK_CAPTURE(compose, played_16, midigpt::DiceOptions{.bars = 16, .humanise = true})->Name("procedural/dice/humanised/16_bars");
+BENCHMARK_CAPTURE(compose, melody_8, midigpt::DiceOptions{.bars = 8, .style = midigpt::DiceStyle::melody})
+    ->Name("procedural/dice/melody/8_bars");
+BENCHMARK_CAPTURE(compose, played_16, midigpt::DiceOptions{.bars = 16, .humanise = true})
+    ->Name("procedural/dice/humanised/16_bars");
 
 void original(benchmark::State& state) {
   midigpt::V0Options options;

@@ -23,7 +23,8 @@ TEST_CASE("bars: 4/4 until a time signature says otherwise; a change begins a ba
 TEST_CASE("bars: hostile signatures and divisions neither hang nor fill the memory") {
   Score score;
   score.division.tpq = 0;
-  score.time_signatures = {{.tick = 0, .numerator = 0, .denominator_log2 = 255}, {.tick = 0, .numerator = 255, .denominator_log2 = 200}};
+  score.time_signatures = {{.tick = 0, .numerator = 0, .denominator_log2 = 255},
+                           {.tick = 0, .numerator = 255, .denominator_log2 = 200}};
   CHECK(bar_starts(score, std::int64_t{1} << 60, 1000).size() == 1000);
   CHECK(bar_starts(score, -1).empty());
   score.division = {.tpq = 0, .smpte_fps = 25, .ticks_per_frame = 40};

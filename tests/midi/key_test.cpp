@@ -14,13 +14,14 @@ TEST_CASE("key: names give tonic, mode and key signature") {
     int sharps;
     bool minor;
   };
-  for (const Row& row : {Row{"C", 0, Mode::major, 0, false}, Row{"Am", 9, Mode::minor, 0, true},
-                         Row{"F#m", 6, Mode::minor, 3, true}, Row{"Bb", 10, Mode::major, -2, false},
-                         Row{"C#", 1, Mode::major, 7, false}, Row{"Gb", 6, Mode::major, -6, false},
-                         Row{"Ebm", 3, Mode::minor, -6, true}, Row{"D dorian", 2, Mode::dorian, 0, true},
-                         Row{"G mixolydian", 7, Mode::mixolydian, 0, false}, Row{"bbmin", 10, Mode::minor, -5, true},
-                         Row{"a minor", 9, Mode::minor, 0, true}, Row{"E harmonic minor", 4, Mode::harmonic_minor, 1, true},
-                         Row{"Fmaj", 5, Mode::major, -1, false}, Row{"A minor pentatonic", 9, Mode::minor_pentatonic, 0, true}}) {
+  for (const Row& row :
+       {Row{"C", 0, Mode::major, 0, false}, Row{"Am", 9, Mode::minor, 0, true}, Row{"F#m", 6, Mode::minor, 3, true},
+        Row{"Bb", 10, Mode::major, -2, false}, Row{"C#", 1, Mode::major, 7, false},
+        Row{"Gb", 6, Mode::major, -6, false}, Row{"Ebm", 3, Mode::minor, -6, true},
+        Row{"D dorian", 2, Mode::dorian, 0, true}, Row{"G mixolydian", 7, Mode::mixolydian, 0, false},
+        Row{"bbmin", 10, Mode::minor, -5, true}, Row{"a minor", 9, Mode::minor, 0, true},
+        Row{"E harmonic minor", 4, Mode::harmonic_minor, 1, true}, Row{"Fmaj", 5, Mode::major, -1, false},
+        Row{"A minor pentatonic", 9, Mode::minor_pentatonic, 0, true}}) {
     CAPTURE(row.name);
     const auto key = parse_key(row.name);
     REQUIRE(key);

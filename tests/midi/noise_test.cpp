@@ -31,7 +31,9 @@ TEST_CASE("noise: the curve is 0 at every whole position, continuous between, an
 TEST_CASE("noise: the fixed-point value is the textbook formula to within rounding") {
   const GradientNoise noise(11, 0, Fade::quintic);
   const auto gradient = [&](std::int64_t cell) {
-    return static_cast<double>(static_cast<std::int64_t>(Rng(11, 0).at(static_cast<std::uint64_t>(cell)) >> 47) - 65536) / 65536;
+    return static_cast<double>(static_cast<std::int64_t>(Rng(11, 0).at(static_cast<std::uint64_t>(cell)) >> 47) -
+                               65536) /
+           65536;
   };
   double worst = 0;
   for (std::int64_t p = -300000; p < 300000; p += 137) {

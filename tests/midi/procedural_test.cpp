@@ -28,7 +28,8 @@ std::uint64_t fingerprint(const Score& score, std::uint64_t seed) {
   for (const KeySignature& k : score.key_signatures) put(k.tick), put(k.sharps), put(k.minor);
   for (const Track& t : score.tracks) {
     w.raw(t.name);
-    for (const Note& n : t.notes) put(n.tick), put(n.duration), put(n.channel), put(n.pitch), put(n.velocity), put(n.off_velocity);
+    for (const Note& n : t.notes)
+      put(n.tick), put(n.duration), put(n.channel), put(n.pitch), put(n.velocity), put(n.off_velocity);
     for (const ChannelEvent& e : t.events) put(e.tick), put(e.status), put(e.data1), put(e.data2);
     for (const MetaEvent& m : t.metas) put(m.tick), put(m.type), w.raw(m.data);
     put(t.end_tick);
@@ -63,7 +64,8 @@ TEST_CASE("procedural: 50 pieces are the same on every platform") {
     const int bars = 4 + static_cast<int>(seed % 5) * 3;
     plain = fingerprint(dice({.seed = seed, .bars = bars}), plain);
     played = fingerprint(dice({.seed = seed, .bars = bars, .humanise = true}), played);
-    original = fingerprint(v0_author({.seed = seed, .role = static_cast<V0Role>(seed % 4), .jazz = seed % 3 == 0}), original);
+    original =
+        fingerprint(v0_author({.seed = seed, .role = static_cast<V0Role>(seed % 4), .jazz = seed % 3 == 0}), original);
   }
   CHECK(plain == 6782544954132867241u);
   CHECK(played == 2856536587694041554u);
@@ -96,13 +98,16 @@ TEST_CASE("procedural: what is asked for is what the piece has") {
   CHECK(score.time_signatures[0].numerator == 3);
   for (const Track& track : score.tracks) CHECK(track.end_tick == 12 * 3 * 480);
   const std::string& facts = score.tracks[0].metas.at(0).data;
-  CHECK(facts == "midigpt dice 1: seed=3 bars=12 style=band key=F#m feel=waltz bpm=90 form=" + facts.substr(facts.find("form=") + 5, 3) + " humanise=0");
+  CHECK(facts == "midigpt dice 1: seed=3 bars=12 style=band key=F#m feel=waltz bpm=90 form=" +
+                     facts.substr(facts.find("form=") + 5, 3) + " humanise=0");
   CHECK(score.tracks[0].metas.at(1).data.find("CC0") != std::string::npos);
   CHECK(score.tracks[0].name == "Melody");
   CHECK(score.tracks[3].name == "Drums");
 }
 
-TEST_CASE("procedural: every piece is sound: notes in every role, on the grid, in range, in order, none into the next of its pitch") {
+TEST_CASE(
+    "procedural: every piece is sound: notes in every role, on the grid, in range, in order, none into the next of its "
+    "pitch") {
   int wrong = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
     for (const int bars : {1, 2, 3, 4, 7, 8, 16}) {
@@ -157,7 +162,9 @@ TEST_CASE("procedural: humanised pieces stay sound and keep their notes") {
   CHECK(dice({.seed = 5, .humanise = true}) != dice({.seed = 5}));
 }
 
-TEST_CASE("procedural: the form can be heard: a letter that returns brings back its chords, bass, drums and most of its tune") {
+TEST_CASE(
+    "procedural: the form can be heard: a letter that returns brings back its chords, bass, drums and most of its "
+    "tune") {
   int pieces = 0;
   double same_tune = 0, other_tune = 0;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
@@ -169,14 +176,17 @@ TEST_CASE("procedural: the form can be heard: a letter that returns brings back 
     const auto tune = [&](int from) { return notes_between(score.tracks[0], from * bar, (from + 2) * bar); };
     const auto shared = [](const std::vector<Note>& a, const std::vector<Note>& b) {
       std::size_t n = 0;
-      for (const Note& x : a) n += std::ranges::any_of(b, [&](const Note& y) { return x.tick == y.tick && x.pitch == y.pitch; });
+      for (const Note& x : a)
+        n += std::ranges::any_of(b, [&](const Note& y) { return x.tick == y.tick && x.pitch == y.pitch; });
       return static_cast<double>(n) / static_cast<double>((std::max)(a.size(), b.size()));
     };
     same_tune += shared(tune(0), tune(4));
     other_tune += shared(tune(0), tune(8));
-    const std::int64_t span = score.time_signatures[0].numerator == 3 ? bar : 2 * bar;  // a waltz cadence begins in bar 3
+    const std::int64_t span =
+        score.time_signatures[0].numerator == 3 ? bar : 2 * bar;       // a waltz cadence begins in bar 3
     for (const std::size_t role : {std::size_t{1}, std::size_t{2}}) {  // chords and bass
-      const auto first = notes_between(score.tracks[role], 0, span), again = notes_between(score.tracks[role], 4 * bar, 4 * bar + span);
+      const auto first = notes_between(score.tracks[role], 0, span),
+                 again = notes_between(score.tracks[role], 4 * bar, 4 * bar + span);
       CHECK(first == again);
     }
     CHECK(notes_between(score.tracks[3], bar, 3 * bar) == notes_between(score.tracks[3], 5 * bar, 7 * bar));

@@ -30,8 +30,9 @@ TEST_CASE("v0_author: biased steps always sound, the others are fair coins") {
     int key;  // of the drum, or -1
     std::uint32_t always;
   };
-  for (const Row& row : {Row{V0Role::melody, -1, 0x1111}, Row{V0Role::chords, -1, 0x1111}, Row{V0Role::bass, -1, 0x0001},
-                         Row{V0Role::drums, 35, 0x0101}, Row{V0Role::drums, 38, 0x1010}, Row{V0Role::drums, 42, 0x1111}}) {
+  for (const Row& row :
+       {Row{V0Role::melody, -1, 0x1111}, Row{V0Role::chords, -1, 0x1111}, Row{V0Role::bass, -1, 0x0001},
+        Row{V0Role::drums, 35, 0x0101}, Row{V0Role::drums, 38, 0x1010}, Row{V0Role::drums, 42, 0x1111}}) {
     CAPTURE(v0_role_name(row.role));
     CAPTURE(row.key);
     std::array<int, 16> hits{};
@@ -64,8 +65,10 @@ TEST_CASE("v0_author: octaves, velocities and lengths are distributed as the tab
     const Score melody = v0_author({.seed = seed}), bass = v0_author({.seed = seed, .role = V0Role::bass});
     const Score chords = v0_author({.seed = seed, .role = V0Role::chords});
     for (const Note& n : melody.tracks[0].notes) {
-      if (n.pitch < 60 || n.pitch >= 96 || n.duration != 120 || n.velocity < 80 || n.velocity > 109) ++wrong;
-      else ++octave[static_cast<std::size_t>((n.pitch - 60) / 12)];
+      if (n.pitch < 60 || n.pitch >= 96 || n.duration != 120 || n.velocity < 80 || n.velocity > 109)
+        ++wrong;
+      else
+        ++octave[static_cast<std::size_t>((n.pitch - 60) / 12)];
       ++notes;
     }
     for (const Note& n : bass.tracks[0].notes) wrong += n.pitch > 47 || n.pitch < 12;
@@ -78,7 +81,8 @@ TEST_CASE("v0_author: octaves, velocities and lengths are distributed as the tab
 }
 
 TEST_CASE("v0_author: the degree walks slowly, as an independent simulation of the rules does") {
-  // 2,000 walks of 80 notes in floating point: repeats 0.487 (deviation of one walk 0.14), moves of 0 or 1 modulo 7 0.935
+  // 2,000 walks of 80 notes in floating point: repeats 0.487 (deviation of one walk 0.14), moves of 0 or 1 modulo 7
+  // 0.935
   double repeats = 0, small = 0, moves = 0;
   int outside = 0;
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {

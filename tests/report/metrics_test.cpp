@@ -13,13 +13,15 @@ using namespace midigpt;
 
 namespace {
 
-/// One track of (tick, pitch) in 4/4 with 4 ticks a quarter: a tick is a 16th, a bar 16 ticks. Every note lasts one tick.
+/// One track of (tick, pitch) in 4/4 with 4 ticks a quarter: a tick is a 16th, a bar 16 ticks. Every note lasts one
+/// tick.
 Score notes(const std::vector<std::pair<int, int>>& list, std::uint8_t channel = 0) {
   Score score;
   score.division.tpq = 4;
   score.tracks.resize(1);
   for (const auto& [tick, pitch] : list) {
-    score.tracks[0].notes.push_back({.tick = tick, .duration = 1, .channel = channel, .pitch = static_cast<std::uint8_t>(pitch)});
+    score.tracks[0].notes.push_back(
+        {.tick = tick, .duration = 1, .channel = channel, .pitch = static_cast<std::uint8_t>(pitch)});
   }
   return score;
 }
@@ -28,7 +30,8 @@ Score held(const std::vector<std::pair<int, int>>& spans) {  // (tick, duration)
   Score score = notes({});
   int pitch = 60;
   for (const auto& [tick, duration] : spans) {
-    score.tracks[0].notes.push_back({.tick = tick, .duration = duration, .channel = 0, .pitch = static_cast<std::uint8_t>(pitch++)});
+    score.tracks[0].notes.push_back(
+        {.tick = tick, .duration = duration, .channel = 0, .pitch = static_cast<std::uint8_t>(pitch++)});
   }
   return score;
 }
@@ -37,13 +40,13 @@ Score held(const std::vector<std::pair<int, int>>& spans) {  // (tick, duration)
 
 TEST_CASE("metrics: pitch-class entropy by hand") {
   CHECK(pitch_class_entropy(notes({})) == 0.0);
-  CHECK(pitch_class_entropy(notes({{0, 60}, {1, 72}, {2, 0}})) == 0.0);                    // one class, three octaves
-  CHECK(pitch_class_entropy(notes({{0, 60}, {1, 67}})) == doctest::Approx(1.0));            // 1/2, 1/2
+  CHECK(pitch_class_entropy(notes({{0, 60}, {1, 72}, {2, 0}})) == 0.0);           // one class, three octaves
+  CHECK(pitch_class_entropy(notes({{0, 60}, {1, 67}})) == doctest::Approx(1.0));  // 1/2, 1/2
   CHECK(pitch_class_entropy(notes({{0, 60}, {1, 60}, {2, 64}, {3, 67}})) == doctest::Approx(1.5));  // 1/2, 1/4, 1/4
   std::vector<std::pair<int, int>> chromatic;
   for (int p = 0; p < 12; ++p) chromatic.emplace_back(p, 60 + p);
   CHECK(pitch_class_entropy(notes(chromatic)) == doctest::Approx(std::log2(12.0)));
-  CHECK(pitch_class_entropy(notes({{0, 36}, {1, 42}}, 9)) == 0.0);                          // drums have no pitch
+  CHECK(pitch_class_entropy(notes({{0, 36}, {1, 42}}, 9)) == 0.0);  // drums have no pitch
 }
 
 TEST_CASE("metrics: in-scale rate by hand") {
@@ -56,21 +59,24 @@ TEST_CASE("metrics: in-scale rate by hand") {
 TEST_CASE("metrics: stepwise rate by hand: repeats are no moves, chords count by their top") {
   CHECK(stepwise_rate(notes({}).tracks[0].notes) == 0.0);
   CHECK(stepwise_rate(notes({{0, 60}, {1, 60}}).tracks[0].notes) == 0.0);
-  CHECK(stepwise_rate(notes({{0, 60}, {1, 62}, {2, 62}, {3, 61}, {4, 65}, {5, 53}}).tracks[0].notes) == doctest::Approx(0.5));  // +2 0 -1 +4 -12
+  CHECK(stepwise_rate(notes({{0, 60}, {1, 62}, {2, 62}, {3, 61}, {4, 65}, {5, 53}}).tracks[0].notes) ==
+        doctest::Approx(0.5));  // +2 0 -1 +4 -12
   CHECK(stepwise_rate(notes({{0, 48}, {0, 60}, {1, 61}, {1, 50}}).tracks[0].notes) == 1.0);
 }
 
 TEST_CASE("metrics: groove consistency by hand") {
   CHECK(groove_consistency(notes({})) == 0.0);
-  CHECK(groove_consistency(notes({{0, 60}})) == 0.0);                                       // one bar: no pair
-  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {16, 60}, {20, 62}})) == 1.0);          // the same twice
-  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {16, 60}, {24, 60}})) == doctest::Approx(14.0 / 16));  // beat 2 against beat 3
-  CHECK(groove_consistency(notes({{0, 60}, {0, 64}, {0, 67}, {16, 60}})) == 1.0);           // a chord is one onset
+  CHECK(groove_consistency(notes({{0, 60}})) == 0.0);                               // one bar: no pair
+  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {16, 60}, {20, 62}})) == 1.0);  // the same twice
+  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {16, 60}, {24, 60}})) ==
+        doctest::Approx(14.0 / 16));                                               // beat 2 against beat 3
+  CHECK(groove_consistency(notes({{0, 60}, {0, 64}, {0, 67}, {16, 60}})) == 1.0);  // a chord is one onset
 }
 
 TEST_CASE("metrics: silence is not like a beat") {
   // four beats, silence, four beats: over ticks of 480 the usual formula says 1 - 4/1920 = 0.998 for each pair
-  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {8, 60}, {12, 60}, {32, 60}, {36, 60}, {40, 60}, {44, 60}})) == 0.0);
+  CHECK(groove_consistency(notes({{0, 60}, {4, 60}, {8, 60}, {12, 60}, {32, 60}, {36, 60}, {40, 60}, {44, 60}})) ==
+        0.0);
   // of four bars (beat, silence, silence, beat) only two pairs count, and both are 0; a fifth like the fourth makes 1/3
   CHECK(groove_consistency(notes({{0, 60}, {48, 60}})) == 0.0);
   CHECK(groove_consistency(notes({{0, 60}, {48, 60}, {64, 60}})) == doctest::Approx(1.0 / 3));
@@ -79,14 +85,18 @@ TEST_CASE("metrics: silence is not like a beat") {
 TEST_CASE("metrics: groove snaps to the nearest 16th, over the bar line too") {
   Score score = notes({});
   score.division.tpq = 480;
-  score.tracks[0].notes = {{.tick = 0, .duration = 10}, {.tick = 480 + 20, .duration = 10}, {.tick = 1920 - 30, .duration = 10}, {.tick = 2400 - 40, .duration = 10}};
+  score.tracks[0].notes = {{.tick = 0, .duration = 10},
+                           {.tick = 480 + 20, .duration = 10},
+                           {.tick = 1920 - 30, .duration = 10},
+                           {.tick = 2400 - 40, .duration = 10}};
   CHECK(groove_consistency(score) == 1.0);
 }
 
 TEST_CASE("metrics: polyphony by hand") {
   CHECK(polyphony(notes({})) == 0.0);
   CHECK(polyphony(held({{0, 4}})) == 1.0);
-  CHECK(polyphony(held({{0, 4}, {0, 4}, {8, 4}})) == doctest::Approx(1.5));   // 2 for 4 ticks, 1 for 4; the gap does not count
+  CHECK(polyphony(held({{0, 4}, {0, 4}, {8, 4}})) ==
+        doctest::Approx(1.5));  // 2 for 4 ticks, 1 for 4; the gap does not count
   CHECK(polyphony(held({{0, 4}, {2, 4}})) == doctest::Approx(8.0 / 6));
   CHECK(polyphony(held({{0, 0}})) == 0.0);
 }
@@ -139,7 +149,8 @@ TEST_CASE("metrics: a thousand generated pieces are music by the numbers") {
     CHECK(rests / pieces < 0.25);
     CHECK(empty == 0.0);
     CHECK(silent_roles == 0);
-    MESSAGE(bars << " bars: melody in scale " << in_scale / pieces << ", pitch-class entropy " << entropy / pieces << " bits, stepwise "
-                 << steps / pieces << ", groove " << groove / pieces << ", rests " << rests / pieces);
+    MESSAGE(bars << " bars: melody in scale " << in_scale / pieces << ", pitch-class entropy " << entropy / pieces
+                 << " bits, stepwise " << steps / pieces << ", groove " << groove / pieces << ", rests "
+                 << rests / pieces);
   }
 }

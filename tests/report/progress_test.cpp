@@ -20,12 +20,14 @@ std::string written(std::FILE* file) {
 }  // namespace
 
 TEST_CASE("progress: the line says step, loss, speed and time to go") {
-  CHECK(progress_line("train", {.step = 120, .total = 300, .loss = 3.2144, .tokens_per_second = 41234, .seconds_left = 12.2}) ==
+  CHECK(progress_line("train",
+                      {.step = 120, .total = 300, .loss = 3.2144, .tokens_per_second = 41234, .seconds_left = 12.2}) ==
         "train [=========>--------------] 120/300  loss 3.214  41.2k tokens/s  0:12 left");
   CHECK(progress_line("train", {.step = 300, .total = 300}) == "train [========================] 300/300");
   CHECK(progress_line("train", {.step = 9, .total = 300}) == "train [>-----------------------]   9/300");
   CHECK(progress_line("files", {.step = 7}) == "files 7");
-  CHECK(progress_line("x", {.step = 500, .total = 300, .seconds_left = 3725}) == "x [========================] 300/300  1:02:05 left");
+  CHECK(progress_line("x", {.step = 500, .total = 300, .seconds_left = 3725}) ==
+        "x [========================] 300/300  1:02:05 left");
 }
 
 TEST_CASE("progress: values that make no sense are left out") {

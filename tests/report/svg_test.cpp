@@ -23,7 +23,9 @@ std::size_t count_of(std::string_view text, std::string_view what) {
 bool well_formed(std::string_view s) {
   std::vector<std::string_view> open;
   for (std::size_t at = 0; at < s.size();) {
-    if (s[at] == '&' && s.substr(at, 4) != "&lt;" && s.substr(at, 4) != "&gt;" && s.substr(at, 5) != "&amp;" && s.substr(at, 6) != "&quot;") return false;
+    if (s[at] == '&' && s.substr(at, 4) != "&lt;" && s.substr(at, 4) != "&gt;" && s.substr(at, 5) != "&amp;" &&
+        s.substr(at, 6) != "&quot;")
+      return false;
     if (s[at] != '<') {
       if (static_cast<unsigned char>(s[at]) < 0x20 && s[at] != '\n') return false;
       ++at;
@@ -61,7 +63,11 @@ TEST_CASE("svg: a piano roll holds every note once, every part's name, and numbe
 TEST_CASE("svg: a note lies where its time and pitch say") {
   Score score;
   score.division.tpq = 100;
-  score.tracks = {{.name = "One", .notes = {{.tick = 100, .duration = 100, .channel = 0, .pitch = 60, .velocity = 127}}, .events = {}, .metas = {}, .end_tick = 400}};
+  score.tracks = {{.name = "One",
+                   .notes = {{.tick = 100, .duration = 100, .channel = 0, .pitch = 60, .velocity = 127}},
+                   .events = {},
+                   .metas = {},
+                   .end_tick = 400}};
   // 4 quarters (+1) at 100 pixels: the roll is 500 wide for 400 ticks; pitches 58..62 are rows, 60 the middle one
   const std::string svg = piano_roll_svg(score, {.title = "", .pixels_per_quarter = 100, .pixels_per_key = 10});
   CHECK(svg.find("<rect x=\"201\" y=\"64\" width=\"124.5\" height=\"9\" opacity=\"1\"/>") != std::string::npos);
@@ -86,7 +92,8 @@ TEST_CASE("svg: odd scores give a picture of bounded size") {
   Score far;
   far.tracks.resize(1);
   far.time_signatures = {{.tick = 0, .numerator = 0}, {.tick = 7, .numerator = 1, .denominator_log2 = 255}};
-  far.tracks[0].notes = {{.tick = 0, .duration = 1}, {.tick = std::int64_t{1} << 61, .duration = std::int64_t{1} << 60, .channel = 9}};
+  far.tracks[0].notes = {{.tick = 0, .duration = 1},
+                         {.tick = std::int64_t{1} << 61, .duration = std::int64_t{1} << 60, .channel = 9}};
   const std::string svg = piano_roll_svg(far, {.title = "", .pixels_per_quarter = 1 << 30, .pixels_per_key = -5});
   CHECK(well_formed(svg));
   CHECK(svg.size() < 2000000);
@@ -110,7 +117,8 @@ TEST_CASE("svg: the loss curve has both curves, ticks and labelled baselines") {
   CHECK(svg.find("train 2.000") != std::string::npos);
   CHECK(svg.find("held-out 2.200") != std::string::npos);
   CHECK(count_of(svg, "<circle") == held.size());
-  for (const char* tick : {">0<", ">20<", ">100<", ">2.0<", ">6.5<"}) CHECK_MESSAGE(svg.find(tick) != std::string::npos, tick);
+  for (const char* tick : {">0<", ">20<", ">100<", ">2.0<", ">6.5<"})
+    CHECK_MESSAGE(svg.find(tick) != std::string::npos, tick);
 }
 
 TEST_CASE("svg: ticks are 1, 2 or 5 times a power of ten") {

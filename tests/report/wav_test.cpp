@@ -29,21 +29,26 @@ struct Sound {
     return std::sqrt(sum / static_cast<double>(samples.size()));
   }
   double seconds() const { return static_cast<double>(samples.size()) / channels / rate; }
-  std::size_t index(double seconds) const { return static_cast<std::size_t>(seconds * rate) * static_cast<std::size_t>(channels); }
+  std::size_t index(double seconds) const {
+    return static_cast<std::size_t>(seconds * rate) * static_cast<std::size_t>(channels);
+  }
 };
 
 /// A strict reader of the one layout that is written; samples stay empty where anything is off.
 Sound read_wav(const Bytes& b) {
   Sound sound;
   const std::string_view s = as_chars(b);
-  if (b.size() < 44 || s.substr(0, 4) != "RIFF" || s.substr(8, 8) != "WAVEfmt " || s.substr(36, 4) != "data") return sound;
+  if (b.size() < 44 || s.substr(0, 4) != "RIFF" || s.substr(8, 8) != "WAVEfmt " || s.substr(36, 4) != "data")
+    return sound;
   const auto u32 = [&](std::size_t at) { return load_le<std::uint32_t>(b.data() + at); };
   const auto u16 = [&](std::size_t at) { return load_le<std::uint16_t>(b.data() + at); };
   sound.channels = u16(22), sound.rate = static_cast<int>(u32(24));
   const auto frame = static_cast<std::uint32_t>(sound.channels * 2);
-  if (u32(4) != b.size() - 8 || u32(16) != 16 || u16(20) != 1 || u16(34) != 16 || u32(40) != b.size() - 44) return sound;
+  if (u32(4) != b.size() - 8 || u32(16) != 16 || u16(20) != 1 || u16(34) != 16 || u32(40) != b.size() - 44)
+    return sound;
   if (u16(32) != frame || u32(28) != frame * u32(24) || u32(40) % frame != 0) return sound;
-  for (std::size_t at = 44; at < b.size(); at += 2) sound.samples.push_back(static_cast<std::int16_t>(u16(at)) / 32768.0);
+  for (std::size_t at = 44; at < b.size(); at += 2)
+    sound.samples.push_back(static_cast<std::int16_t>(u16(at)) / 32768.0);
   return sound;
 }
 
@@ -51,9 +56,13 @@ Score one_note(int pitch, double seconds, int program = 0, int channel = 0) {
   Score score;
   score.tempos = {{0, 500000}};
   score.tracks.resize(1);
-  score.tracks[0].events = {{.tick = 0, .status = static_cast<std::uint8_t>(0xC0 | channel), .data1 = static_cast<std::uint8_t>(program)}};
-  score.tracks[0].notes = {{.tick = 0, .duration = static_cast<std::int64_t>(seconds * 960), .channel = static_cast<std::uint8_t>(channel),
-                            .pitch = static_cast<std::uint8_t>(pitch), .velocity = 100}};
+  score.tracks[0].events = {
+      {.tick = 0, .status = static_cast<std::uint8_t>(0xC0 | channel), .data1 = static_cast<std::uint8_t>(program)}};
+  score.tracks[0].notes = {{.tick = 0,
+                            .duration = static_cast<std::int64_t>(seconds * 960),
+                            .channel = static_cast<std::uint8_t>(channel),
+                            .pitch = static_cast<std::uint8_t>(pitch),
+                            .velocity = 100}};
   return score;
 }
 
@@ -82,7 +91,8 @@ TEST_CASE("wav: the sine table is the sine to half a unit") {
   const auto wave = detail::wav::sine_table();
   double worst = 0;
   for (std::size_t i = 0; i < wave.size(); ++i) {
-    worst = std::fmax(worst, std::fabs(wave[i] - 32767 * std::sin(2 * 3.14159265358979323846 * static_cast<double>(i) / 2048)));
+    worst = std::fmax(
+        worst, std::fabs(wave[i] - 32767 * std::sin(2 * 3.14159265358979323846 * static_cast<double>(i) / 2048)));
   }
   CHECK(worst < 0.51);
 }
@@ -119,7 +129,11 @@ TEST_CASE("wav: a thousand loud notes at once stay below full scale") {
   Score score;
   score.tracks.resize(1);
   for (int i = 0; i < 1000; ++i) {
-    score.tracks[0].notes.push_back({.tick = 0, .duration = 480, .channel = static_cast<std::uint8_t>(i % 16), .pitch = static_cast<std::uint8_t>(i % 128), .velocity = 127});
+    score.tracks[0].notes.push_back({.tick = 0,
+                                     .duration = 480,
+                                     .channel = static_cast<std::uint8_t>(i % 16),
+                                     .pitch = static_cast<std::uint8_t>(i % 128),
+                                     .velocity = 127});
   }
   const Sound sound = read_wav(wav_bytes(score, {.sample_rate = 11025}));
   REQUIRE(!sound.samples.empty());
@@ -127,7 +141,8 @@ TEST_CASE("wav: a thousand loud notes at once stay below full scale") {
 }
 
 TEST_CASE("wav: the limiter is straight below the knee, rising above it, and never reaches full scale") {
-  for (const std::int64_t x : {std::int64_t{0}, std::int64_t{100}, std::int64_t{-22938}, std::int64_t{22938}}) CHECK(detail::wav::soft_limit(x) == x);
+  for (const std::int64_t x : {std::int64_t{0}, std::int64_t{100}, std::int64_t{-22938}, std::int64_t{22938}})
+    CHECK(detail::wav::soft_limit(x) == x);
   std::int32_t before = 0;
   bool rising = true;
   for (std::int64_t x = 0; x < 200000; x += 10) {
@@ -142,14 +157,16 @@ TEST_CASE("wav: the limiter is straight below the knee, rising above it, and nev
 
 TEST_CASE("wav: every programme and every drum key is heard, and stops after its note") {
   for (int program = 0; program < 128; program += 1) {
-    const Sound sound = read_wav(wav_bytes(one_note(60, 0.5, program), {.sample_rate = 8000, .stereo = false, .room = false}));
+    const Sound sound =
+        read_wav(wav_bytes(one_note(60, 0.5, program), {.sample_rate = 8000, .stereo = false, .room = false}));
     CAPTURE(program);
     REQUIRE(!sound.samples.empty());
     CHECK(sound.peak(0.0, 0.5) > 0.3);
     CHECK(sound.peak(1.5, 2.4) < 0.02);
   }
   for (int key = 27; key <= 87; ++key) {
-    const Sound sound = read_wav(wav_bytes(one_note(key, 0.1, 0, 9), {.sample_rate = 8000, .stereo = false, .room = false}));
+    const Sound sound =
+        read_wav(wav_bytes(one_note(key, 0.1, 0, 9), {.sample_rate = 8000, .stereo = false, .room = false}));
     CAPTURE(key);
     REQUIRE(!sound.samples.empty());
     CHECK(sound.peak(0.0, 0.2) > 0.2);
@@ -170,14 +187,16 @@ TEST_CASE("wav: a louder velocity, a higher volume and pan are heard") {
   panned.tracks[0].events.push_back({.tick = 0, .status = 0xB0, .data1 = 10, .data2 = 0});
   const Sound left = read_wav(wav_bytes(panned, {.sample_rate = 22050, .stereo = true, .room = false}));
   double l = 0, r = 0;
-  for (std::size_t i = 0; i + 1 < left.samples.size(); i += 2) l += left.samples[i] * left.samples[i], r += left.samples[i + 1] * left.samples[i + 1];
+  for (std::size_t i = 0; i + 1 < left.samples.size(); i += 2)
+    l += left.samples[i] * left.samples[i], r += left.samples[i + 1] * left.samples[i + 1];
   CHECK(l > 100 * r);
 }
 
 TEST_CASE("wav: the tempo map places the notes") {
   Score score = one_note(60, 0.1);
   score.tempos = {{0, 500000}, {960, 1000000}};
-  score.tracks[0].notes.push_back({.tick = 1440, .duration = 96, .channel = 0, .pitch = 72, .velocity = 127});  // 1 s + 1 s
+  score.tracks[0].notes.push_back(
+      {.tick = 1440, .duration = 96, .channel = 0, .pitch = 72, .velocity = 127});  // 1 s + 1 s
   const Sound sound = read_wav(wav_bytes(score, {.sample_rate = 22050, .stereo = false, .room = false}));
   CHECK(sound.peak(1.5, 1.99) < 0.01);
   CHECK(sound.peak(2.0, 2.1) > 0.3);

@@ -1,16 +1,16 @@
 // midi/accompaniment.hpp - the band of a generated piece: chords led voice by voice, bass, drums.
-//   Each feel has a few bar patterns; a letter of the form picks one and keeps it, so that what returns sounds the same.
+//   A letter of the form picks one of its feel's patterns and keeps it, so that what returns sounds the same.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
 #include <midigpt/midi/harmony.hpp>
+#include <midigpt/midi/patterns.hpp>
 #include <midigpt/midi/score.hpp>
 
 namespace midigpt {
@@ -25,8 +25,8 @@ struct Voicing {
   std::size_t size = 0;
 };
 
-/// The cost of going from one voicing to the next: motion of each voice, distance from the middle of the register, and a
-/// heavy fine for fifths or octaves in parallel between the top voice and the bass.
+/// The cost of going from one voicing to the next: motion of each voice, distance from the middle of the register, and
+/// a heavy fine for fifths or octaves in parallel between the top voice and the bass.
 [[nodiscard]] inline int voicing_cost(const Voicing& from, int from_bass, const Voicing& to, int to_bass) noexcept {
   int cost = 0, sum = 0;
   for (std::size_t i = 0; i < to.size; ++i) sum += to.pitch[i];
@@ -80,55 +80,6 @@ struct Voicing {
   return best;
 }
 
-/// One stroke of a chord pattern: voice -1 is the whole chord, 0.. one voice counted from below (wrapping).
-struct Stroke {
-  std::int16_t tick, length;
-  std::int8_t voice;
-};
-using ChordPattern = std::array<Stroke, 8>;  // length 0 ends
-
-[[nodiscard]] constexpr ChordPattern arpeggio(std::array<std::int8_t, 8> voices, int count) noexcept {
-  ChordPattern p{};
-  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    p[i] = {static_cast<std::int16_t>(240 * i), 240, voices[i]};
-  }
-  return p;
-}
-
-inline constexpr ChordPattern ballad_chords[] = {
-    {{{0, 960, -1}, {960, 960, -1}}}, {{{0, 1920, -1}}}, arpeggio({0, 1, 2, 1, 0, 1, 2, 1}, 8), arpeggio({0, 1, 2, 3, 2, 1, 2, 1}, 8)};
-inline constexpr ChordPattern pop_chords[] = {{{{0, 480, -1}, {480, 480, -1}, {960, 480, -1}, {1440, 480, -1}}},
-                                              {{{0, 720, -1}, {720, 720, -1}, {1440, 480, -1}}},
-                                              {{{0, 720, -1}, {720, 240, -1}, {1200, 240, -1}, {1440, 480, -1}}},
-                                              arpeggio({0, 2, 1, 2, 0, 2, 1, 2}, 8)};
-inline constexpr ChordPattern dance_chords[] = {{{{240, 240, -1}, {720, 240, -1}, {1200, 240, -1}, {1680, 240, -1}}},
-                                                {{{0, 360, -1}, {360, 360, -1}, {720, 240, -1}, {960, 360, -1}, {1320, 360, -1}, {1680, 240, -1}}},
-                                                {{{0, 1920, -1}}}};
-inline constexpr ChordPattern swing_chords[] = {{{{0, 480, -1}, {800, 480, -1}}},
-                                                {{{480, 240, -1}, {1440, 240, -1}}},
-                                                {{{0, 320, -1}, {320, 480, -1}, {1280, 480, -1}}},
-                                                {{{320, 640, -1}, {1280, 640, -1}}}};
-inline constexpr ChordPattern bossa_chords[] = {{{{0, 480, -1}, {720, 480, -1}, {1200, 720, -1}}},
-                                                {{{240, 480, -1}, {960, 240, -1}, {1200, 480, -1}}},
-                                                {{{0, 240, -1}, {480, 240, -1}, {1200, 240, -1}, {1680, 240, -1}}}};
-inline constexpr ChordPattern half_time_chords[] = {{{{0, 1920, -1}}}, {{{0, 960, -1}, {1200, 720, -1}}}, arpeggio({0, 1, 2, 1, 0, 2, 1, 2}, 8)};
-inline constexpr ChordPattern waltz_chords[] = {{{{480, 480, -1}, {960, 480, -1}}}, arpeggio({0, 1, 2, 1, 2, 1}, 6), {{{0, 1440, -1}}}};
-inline constexpr ChordPattern jig_chords[] = {arpeggio({0, 1, 2, 0, 1, 2}, 6), {{{0, 720, -1}, {720, 720, -1}}}, {{{0, 480, -1}, {480, 240, -1}, {720, 480, -1}, {1200, 240, -1}}}};
-
-[[nodiscard]] constexpr std::span<const ChordPattern> chord_patterns(Feel feel) noexcept {
-  switch (feel) {
-    case Feel::ballad: return ballad_chords;
-    case Feel::pop: return pop_chords;
-    case Feel::dance: return dance_chords;
-    case Feel::swing: return swing_chords;
-    case Feel::bossa: return bossa_chords;
-    case Feel::half_time: return half_time_chords;
-    case Feel::waltz: return waltz_chords;
-    case Feel::jig: return jig_chords;
-  }
-  return pop_chords;
-}
-
 [[nodiscard]] inline std::vector<Note> write_chords(const Plan& plan, std::uint64_t seed) {
   std::vector<Note> notes;
   std::array<Voicing, 26> opening;  // of each letter: what returns begins as it began
@@ -145,13 +96,16 @@ inline constexpr ChordPattern jig_chords[] = {arpeggio({0, 1, 2, 0, 1, 2}, 6), {
   const auto strike = [&](std::int64_t start, int length, int voice, int velocity) {
     for (std::size_t v = 0; v < voicing.size; ++v) {
       if (voice >= 0 && v != static_cast<std::size_t>(voice) % voicing.size) continue;
-      notes.push_back({.tick = start, .duration = length, .channel = 1, .pitch = static_cast<std::uint8_t>(voicing.pitch[v]),
+      notes.push_back({.tick = start,
+                       .duration = length,
+                       .channel = 1,
+                       .pitch = static_cast<std::uint8_t>(voicing.pitch[v]),
                        .velocity = static_cast<std::uint8_t>(velocity)});
     }
   };
   for (const Phrase& phrase : plan.phrases) {
     Rng rng = stream_rng(seed, Stream::comping, static_cast<std::uint64_t>(phrase.letter));
-    const ChordPattern& pattern = pick(rng, chord_patterns(plan.feel));
+    const ChordPattern& pattern = pick(rng, patterns_of(plan.feel).chords);
     Voicing& first = opening[static_cast<std::size_t>(phrase.letter - 'A')];
     if (phrase.visit > 0 && phrase.bars > 1) {
       current = plan.chord_at(phrase.first_bar, 0);
@@ -192,52 +146,20 @@ inline constexpr ChordPattern jig_chords[] = {arpeggio({0, 1, 2, 0, 1, 2}, 6), {
   return notes;
 }
 
-/// One bass note: root, fifth, octave, approach to the next bar's root, or a walking step.
-struct BassStroke {
-  std::int16_t tick, length;
-  char what;
-};
-using BassPattern = std::array<BassStroke, 8>;  // length 0 ends
-
-inline constexpr BassPattern ballad_bass[] = {{{{0, 960, 'r'}, {960, 960, 'f'}}}, {{{0, 1440, 'r'}, {1440, 480, 'a'}}}, {{{0, 960, 'r'}, {960, 960, 'r'}}}};
-inline constexpr BassPattern pop_bass[] = {{{{0, 720, 'r'}, {720, 240, 'r'}, {960, 720, 'r'}, {1680, 240, 'a'}}},
-                                           {{{0, 240, 'r'}, {240, 240, 'r'}, {480, 240, 'r'}, {720, 240, 'r'}, {960, 240, 'r'}, {1200, 240, 'r'}, {1440, 240, 'r'}, {1680, 240, 'a'}}},
-                                           {{{0, 480, 'r'}, {720, 240, 'f'}, {960, 480, 'r'}, {1440, 480, 'a'}}}};
-inline constexpr BassPattern dance_bass[] = {{{{240, 240, 'r'}, {720, 240, 'r'}, {1200, 240, 'r'}, {1680, 240, 'r'}}},
-                                             {{{0, 240, 'r'}, {240, 240, 'o'}, {480, 240, 'r'}, {720, 240, 'o'}, {960, 240, 'r'}, {1200, 240, 'o'}, {1440, 240, 'r'}, {1680, 240, 'o'}}},
-                                             {{{0, 360, 'r'}, {360, 360, 'r'}, {720, 240, 'o'}, {960, 360, 'r'}, {1320, 360, 'r'}, {1680, 240, 'a'}}}};
-inline constexpr BassPattern swing_bass[] = {{{{0, 480, 'r'}, {480, 480, 't'}, {960, 480, 'f'}, {1440, 480, 'a'}}},
-                                             {{{0, 480, 'r'}, {480, 480, 'f'}, {960, 480, 'o'}, {1440, 480, 'a'}}}};
-inline constexpr BassPattern bossa_bass[] = {{{{0, 720, 'r'}, {720, 240, 'f'}, {960, 720, 'f'}, {1680, 240, 'r'}}}, {{{0, 720, 'r'}, {720, 240, 'r'}, {960, 720, 'f'}, {1680, 240, 'a'}}}};
-inline constexpr BassPattern half_time_bass[] = {{{{0, 960, 'r'}, {1200, 240, 'r'}, {1440, 480, 'f'}}}, {{{0, 1200, 'r'}, {1200, 480, 'o'}, {1680, 240, 'a'}}}};
-inline constexpr BassPattern waltz_bass[] = {{{{0, 480, 'r'}}}, {{{0, 960, 'r'}, {960, 480, 'a'}}}, {{{0, 1440, 'r'}}}};
-inline constexpr BassPattern jig_bass[] = {{{{0, 480, 'r'}, {480, 240, 'r'}, {720, 480, 'f'}, {1200, 240, 'a'}}}, {{{0, 720, 'r'}, {720, 720, 'f'}}}};
-
-[[nodiscard]] constexpr std::span<const BassPattern> bass_patterns(Feel feel) noexcept {
-  switch (feel) {
-    case Feel::ballad: return ballad_bass;
-    case Feel::pop: return pop_bass;
-    case Feel::dance: return dance_bass;
-    case Feel::swing: return swing_bass;
-    case Feel::bossa: return bossa_bass;
-    case Feel::half_time: return half_time_bass;
-    case Feel::waltz: return waltz_bass;
-    case Feel::jig: return jig_bass;
-  }
-  return pop_bass;
-}
-
 [[nodiscard]] inline std::vector<Note> write_bass(const Plan& plan, std::uint64_t seed) {
   std::vector<Note> notes;
   const int bar_count = static_cast<int>(plan.bars.size());
   const std::uint16_t scale = scale_mask({plan.key.fifths, is_minor(plan.key.mode) ? Mode::minor : plan.key.mode});
   const auto add = [&](std::int64_t tick, int length, int pitch, int velocity) {
-    notes.push_back({.tick = tick, .duration = length, .channel = 2, .pitch = static_cast<std::uint8_t>(pitch),
+    notes.push_back({.tick = tick,
+                     .duration = length,
+                     .channel = 2,
+                     .pitch = static_cast<std::uint8_t>(pitch),
                      .velocity = static_cast<std::uint8_t>(velocity)});
   };
   for (const Phrase& phrase : plan.phrases) {
     Rng rng = stream_rng(seed, Stream::bass, static_cast<std::uint64_t>(phrase.letter));
-    const BassPattern& pattern = pick(rng, bass_patterns(plan.feel));
+    const BassPattern& pattern = pick(rng, patterns_of(plan.feel).bass);
     for (int b = 0; b < phrase.bars; ++b) {
       const int bar = phrase.first_bar + b;
       const std::int64_t start = std::int64_t{bar} * plan.bar_ticks;
@@ -261,7 +183,8 @@ inline constexpr BassPattern jig_bass[] = {{{{0, 480, 'r'}, {480, 240, 'r'}, {72
           pitch = root + (chord.pcs[1] - chord.pcs[0] + 12) % 12;
         } else if (s.what == 'o') {
           pitch = root + 12;
-        } else if (s.what == 'a' && next_root != root) {  // the scale note beside the next root, on the side we come from
+        } else if (s.what == 'a' &&
+                   next_root != root) {  // the scale note beside the next root, on the side we come from
           const int side = root < next_root ? -1 : 1;
           pitch = next_root + side;
           if ((scale >> (pitch % 12) & 1) == 0) pitch += side;
@@ -277,47 +200,18 @@ inline constexpr BassPattern jig_bass[] = {{{{0, 480, 'r'}, {480, 240, 'r'}, {72
   return notes;
 }
 
-/// A drum row: for each step of the bar the chance in tenths that a letter's pattern has a hit there; 'X' always, '.' never.
-struct DrumRow {
-  std::uint8_t key;
-  std::uint8_t velocity;
-  std::string_view chances;
-};
-
-inline constexpr std::uint8_t kick = 36, stick = 37, snare = 38, closed_hat = 42, floor_tom = 43, low_tom = 45, open_hat = 46,
-                              mid_tom = 47, crash = 49, high_tom = 50, ride = 51, shaker = 70;  // General MIDI percussion
-
-inline constexpr DrumRow ballad_drums[] = {{kick, 92, "X.....2.X.3....."}, {stick, 84, "....X.......X..1"}, {closed_hat, 64, "X.X.X.X.X.X.X.X."}};
-inline constexpr DrumRow pop_drums[] = {{kick, 108, "X..1..4.X.3..2.."}, {snare, 104, "....X..1....X..2"}, {closed_hat, 76, "X.X.X.X.X.X.X.X."}};
-inline constexpr DrumRow dance_drums[] = {{kick, 112, "X...X...X...X..1"}, {snare, 96, "....X.......X..."}, {open_hat, 80, "..X...X...X...X."}, {closed_hat, 60, "X4.4X4.4X4.4X4.4"}};
-inline constexpr DrumRow swing_drums[] = {{kick, 80, "X..2..4..2.1"}, {snare, 58, "..1..2..1..3"}, {closed_hat, 78, "...X.....X.."}, {ride, 84, "X..X.XX..X.X"}};
-inline constexpr DrumRow bossa_drums[] = {{kick, 88, "X..X..X.X..X..X."}, {stick, 80, "X..X..X...X..X.."}, {shaker, 58, "XXXXXXXXXXXXXXXX"}};
-inline constexpr DrumRow half_time_drums[] = {{kick, 106, "X..2..3...5..1.."}, {snare, 106, "........X......2"}, {closed_hat, 70, "X.X.X.X.X.X2X.X2"}};
-inline constexpr DrumRow waltz_drums[] = {{kick, 92, "X.....1....."}, {snare, 62, "....X...X..."}, {closed_hat, 60, "X...X...X.3."}};
-inline constexpr DrumRow jig_drums[] = {{kick, 96, "X.....2..2.."}, {snare, 88, "......X....2"}, {closed_hat, 68, "X.X.X.X.X.X."}};
-
-[[nodiscard]] constexpr std::span<const DrumRow> drum_rows(Feel feel) noexcept {
-  switch (feel) {
-    case Feel::ballad: return ballad_drums;
-    case Feel::pop: return pop_drums;
-    case Feel::dance: return dance_drums;
-    case Feel::swing: return swing_drums;
-    case Feel::bossa: return bossa_drums;
-    case Feel::half_time: return half_time_drums;
-    case Feel::waltz: return waltz_drums;
-    case Feel::jig: return jig_drums;
-  }
-  return pop_drums;
-}
-
 [[nodiscard]] inline std::vector<Note> write_drums(const Plan& plan, std::uint64_t seed) {
   constexpr int hit_ticks = quarter / 8;
   std::vector<Note> notes;
-  const auto rows = drum_rows(plan.feel);
+  const auto rows = patterns_of(plan.feel).drums;
   const int steps = static_cast<int>(rows[0].chances.size());
   const int step_ticks = plan.bar_ticks / steps;
   const auto add = [&](std::int64_t tick, std::uint8_t key, int velocity) {
-    notes.push_back({.tick = tick, .duration = hit_ticks, .channel = 9, .pitch = key, .velocity = static_cast<std::uint8_t>(velocity)});
+    notes.push_back({.tick = tick,
+                     .duration = hit_ticks,
+                     .channel = 9,
+                     .pitch = key,
+                     .velocity = static_cast<std::uint8_t>(velocity)});
   };
   char before = 0;
   for (const Phrase& phrase : plan.phrases) {
@@ -331,12 +225,17 @@ inline constexpr DrumRow jig_drums[] = {{kick, 96, "X.....2..2.."}, {snare, 88, 
         if (c == '.' || (c != 'X' && !percent(rng, static_cast<std::uint32_t>(c - '0') * 10))) continue;
         const bool open = opens && row.key == closed_hat && step == steps - 2;
         const int accent = step == 0 ? 8 : step * step_ticks % plan.beat_ticks() == 0 ? 4 : 0;
-        pattern.push_back({.tick = step * step_ticks, .duration = hit_ticks, .channel = 9, .pitch = open ? open_hat : row.key,
+        pattern.push_back({.tick = step * step_ticks,
+                           .duration = hit_ticks,
+                           .channel = 9,
+                           .pitch = open ? open_hat : row.key,
                            .velocity = static_cast<std::uint8_t>(ghost ? 40 : row.velocity + accent)});
       }
     }
     // the last bar of a phrase: a fill of one beat half way, of two beats at its end, tuned by the form
-    Rng fill_rng = stream_rng(seed, Stream::drums, 0x10000u + static_cast<std::uint64_t>(phrase.letter) * 4 + static_cast<std::uint64_t>(phrase.cadence));
+    Rng fill_rng = stream_rng(
+        seed, Stream::drums,
+        0x10000u + static_cast<std::uint64_t>(phrase.letter) * 4 + static_cast<std::uint64_t>(phrase.cadence));
     constexpr std::uint8_t toms[] = {snare, high_tom, mid_tom, low_tom, floor_tom};
     for (int b = 0; b < phrase.bars; ++b) {
       const std::int64_t start = std::int64_t{phrase.first_bar + b} * plan.bar_ticks;
@@ -351,10 +250,12 @@ inline constexpr DrumRow jig_drums[] = {{kick, 96, "X.....2..2.."}, {snare, 88, 
       }
       if (b == 0 && phrase.letter != before) add(start, crash, 100);
       const int fill_beats = !last_bar ? 0 : phrase.cadence == Cadence::half ? 1 : 2;
-      const int fill_tick = plan.bar_ticks - fill_beats * (plan.feel == Feel::jig ? plan.beat_ticks() / 2 : plan.beat_ticks());
+      const int fill_tick =
+          plan.bar_ticks - fill_beats * (plan.feel == Feel::jig ? plan.beat_ticks() / 2 : plan.beat_ticks());
       for (const Note& hit : pattern) {
         if (hit.tick >= fill_tick) break;
-        if (b == 0 && phrase.letter != before && hit.tick == 0 && (hit.pitch == closed_hat || hit.pitch == ride)) continue;
+        if (b == 0 && phrase.letter != before && hit.tick == 0 && (hit.pitch == closed_hat || hit.pitch == ride))
+          continue;
         add(start + hit.tick, hit.pitch, hit.velocity);
       }
       const std::int64_t length = plan.bar_ticks - fill_tick;

@@ -13,7 +13,8 @@ inline namespace v0 {
 
 /// The ticks where bars begin, from 0 to `end`, at most `most` of them. Before the first time signature bars are 4/4; a
 /// signature inside a bar begins a new one. SMPTE divisions know no bars: none.
-[[nodiscard]] inline std::vector<std::int64_t> bar_starts(const Score& score, std::int64_t end, std::size_t most = std::size_t{1} << 20) {
+[[nodiscard]] inline std::vector<std::int64_t> bar_starts(const Score& score, std::int64_t end,
+                                                          std::size_t most = std::size_t{1} << 20) {
   std::vector<std::int64_t> bars;
   if (score.division.is_smpte()) return bars;
   const std::int64_t quarter = (std::max)(score.division.tpq, std::uint16_t{1});

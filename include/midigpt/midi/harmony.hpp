@@ -27,12 +27,25 @@ enum class Feel : std::uint8_t { ballad, pop, dance, swing, bossa, half_time, wa
 
 namespace detail::dice {
 
-inline constexpr int quarter = 480;         // ticks
+inline constexpr int quarter = 480;  // ticks
 inline constexpr int bars_in_phrase = 4;
 
 /// One stream of the piece's seed per decision: a change in one role leaves the others as they were.
 enum class Stream : std::uint64_t {
-  piece, form, chords, melody, contour, density, comping, bass, drums, players, timing, drift, v0_noise, v0_draw
+  piece,
+  form,
+  chords,
+  melody,
+  contour,
+  density,
+  comping,
+  bass,
+  drums,
+  players,
+  timing,
+  drift,
+  v0_noise,
+  v0_draw
 };
 
 [[nodiscard]] constexpr Rng stream_rng(std::uint64_t seed, Stream stream, std::uint64_t part = 0) noexcept {
@@ -79,7 +92,7 @@ struct Bar {
 
 struct Phrase {
   char letter = 'A';
-  int visit = 0;                // how often the letter has sounded before
+  int visit = 0;  // how often the letter has sounded before
   Cadence cadence = Cadence::full;
   int first_bar = 0, bars = 4;
 };
@@ -132,7 +145,8 @@ struct Functions {
 inline constexpr Functions major_functions{{10, 0, 2, 0, 0, 5, 0}, {0, 4, 0, 6, 0, 0, 0}, {0, 0, 0, 0, 9, 0, 1}, 4};
 inline constexpr Functions minor_functions{{10, 0, 3, 0, 0, 5, 0}, {0, 1, 0, 7, 0, 2, 0}, {0, 0, 0, 0, 6, 0, 4}, 4};
 inline constexpr Functions dorian_functions{{10, 0, 3, 0, 0, 0, 0}, {0, 2, 0, 8, 0, 0, 0}, {0, 0, 0, 0, 3, 0, 7}, 6};
-inline constexpr Functions mixolydian_functions{{10, 0, 0, 0, 0, 3, 0}, {0, 3, 0, 7, 0, 0, 0}, {0, 0, 0, 0, 3, 0, 7}, 6};
+inline constexpr Functions mixolydian_functions{
+    {10, 0, 0, 0, 0, 3, 0}, {0, 3, 0, 7, 0, 0, 0}, {0, 0, 0, 0, 3, 0, 7}, 6};
 
 [[nodiscard]] constexpr const Functions& functions_of(Mode mode) noexcept {
   if (mode == Mode::dorian) return dorian_functions;
@@ -141,7 +155,8 @@ inline constexpr Functions mixolydian_functions{{10, 0, 0, 0, 0, 3, 0}, {0, 3, 0
 }
 
 /// Common four-bar loops, by family: nobody's work.
-inline constexpr std::array<std::uint8_t, 4> major_loops[] = {{0, 4, 5, 3}, {5, 3, 0, 4}, {0, 5, 3, 4}, {0, 3, 1, 4}, {0, 5, 1, 4}};
+inline constexpr std::array<std::uint8_t, 4> major_loops[] = {
+    {0, 4, 5, 3}, {5, 3, 0, 4}, {0, 5, 3, 4}, {0, 3, 1, 4}, {0, 5, 1, 4}};
 inline constexpr std::array<std::uint8_t, 4> minor_loops[] = {{0, 5, 2, 6}, {0, 3, 6, 2}, {0, 6, 5, 4}, {0, 3, 5, 4}};
 inline constexpr std::array<std::uint8_t, 4> dorian_loops[] = {{0, 3, 0, 3}, {0, 6, 3, 0}, {0, 2, 3, 6}};
 inline constexpr std::array<std::uint8_t, 4> mixolydian_loops[] = {{0, 6, 3, 0}, {0, 3, 6, 0}, {0, 4, 6, 3}};
@@ -161,8 +176,9 @@ inline constexpr std::array<std::uint8_t, 4> mixolydian_loops[] = {{0, 6, 3, 0},
   if (percent(rng, 45)) {
     degrees = pick(rng, loops_of(plan.key.mode));
   } else {
-    degrees[0] = percent(rng, letter == 'A' ? 80 : 30) ? std::uint8_t{0}
-                                                       : static_cast<std::uint8_t>(weighted(rng, functions.subdominant));
+    degrees[0] = percent(rng, letter == 'A' ? 80 : 30)
+                     ? std::uint8_t{0}
+                     : static_cast<std::uint8_t>(weighted(rng, functions.subdominant));
     degrees[1] = static_cast<std::uint8_t>(weighted(rng, percent(rng, 50) ? functions.tonic : functions.subdominant));
     degrees[2] = static_cast<std::uint8_t>(weighted(rng, percent(rng, 60) ? functions.subdominant : functions.tonic));
     degrees[3] = static_cast<std::uint8_t>(weighted(rng, functions.dominant));

@@ -17,13 +17,20 @@ enum class Mode : std::uint8_t { major, minor, dorian, mixolydian, harmonic_mino
 
 [[nodiscard]] constexpr std::string_view mode_name(Mode mode) noexcept {
   switch (mode) {
-    case Mode::major: return "major";
-    case Mode::minor: return "minor";
-    case Mode::dorian: return "dorian";
-    case Mode::mixolydian: return "mixolydian";
-    case Mode::harmonic_minor: return "harmonic minor";
-    case Mode::major_pentatonic: return "major pentatonic";
-    case Mode::minor_pentatonic: return "minor pentatonic";
+    case Mode::major:
+      return "major";
+    case Mode::minor:
+      return "minor";
+    case Mode::dorian:
+      return "dorian";
+    case Mode::mixolydian:
+      return "mixolydian";
+    case Mode::harmonic_minor:
+      return "harmonic minor";
+    case Mode::major_pentatonic:
+      return "major pentatonic";
+    case Mode::minor_pentatonic:
+      return "minor pentatonic";
   }
   return "major";
 }
@@ -62,13 +69,20 @@ inline constexpr std::uint8_t minor_pentatonic[] = {0, 3, 5, 7, 10};
 /// Semitones above the tonic, ascending from 0: 7 of them, or 5.
 [[nodiscard]] constexpr std::span<const std::uint8_t> scale_steps(Mode mode) noexcept {
   switch (mode) {
-    case Mode::major: return detail::scales::major;
-    case Mode::minor: return detail::scales::minor;
-    case Mode::dorian: return detail::scales::dorian;
-    case Mode::mixolydian: return detail::scales::mixolydian;
-    case Mode::harmonic_minor: return detail::scales::harmonic_minor;
-    case Mode::major_pentatonic: return detail::scales::major_pentatonic;
-    case Mode::minor_pentatonic: return detail::scales::minor_pentatonic;
+    case Mode::major:
+      return detail::scales::major;
+    case Mode::minor:
+      return detail::scales::minor;
+    case Mode::dorian:
+      return detail::scales::dorian;
+    case Mode::mixolydian:
+      return detail::scales::mixolydian;
+    case Mode::harmonic_minor:
+      return detail::scales::harmonic_minor;
+    case Mode::major_pentatonic:
+      return detail::scales::major_pentatonic;
+    case Mode::minor_pentatonic:
+      return detail::scales::minor_pentatonic;
   }
   return detail::scales::major;
 }
@@ -92,7 +106,9 @@ inline constexpr std::uint8_t minor_pentatonic[] = {0, 3, 5, 7, 10};
 /// The MIDI key signature: the accidentals of the mode, and major or minor by its third.
 [[nodiscard]] constexpr KeySignature key_signature(Key key) noexcept {
   const Key k = spellable(key);
-  return {.tick = 0, .sharps = static_cast<std::int8_t>(k.fifths - detail::scales::signature_shift(k.mode)), .minor = is_minor(k.mode)};
+  return {.tick = 0,
+          .sharps = static_cast<std::int8_t>(k.fifths - detail::scales::signature_shift(k.mode)),
+          .minor = is_minor(k.mode)};
 }
 
 /// "C", "F#m", "Bbm", "D dorian", "A harmonic minor": what parse_key() reads.

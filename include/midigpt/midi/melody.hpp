@@ -1,6 +1,8 @@
-// midi/melody.hpp - the tune of a generated piece: a motif from noise, repeated, transposed, varied, and led to a cadence.
-//   Gradient noise draws the contour and the density; chord tones take the strong beats, steps fill the weak ones, a leap is
-//   answered by a step back, the leading tone rises. A letter that returns keeps its rhythm and changes some weak notes.
+// midi/melody.hpp - the tune of a generated piece: a motif from noise, repeated, transposed, varied, and led to a
+// cadence.
+//   Gradient noise draws the contour and the density; chord tones take the strong beats, steps fill the weak ones, a
+//   leap is answered by a step back, the leading tone rises. A letter that returns keeps its rhythm and changes some
+//   weak notes.
 #pragma once
 
 #include <array>
@@ -13,50 +15,15 @@
 #include <midigpt/core/rng.hpp>
 #include <midigpt/midi/harmony.hpp>
 #include <midigpt/midi/noise.hpp>
+#include <midigpt/midi/patterns.hpp>
 #include <midigpt/midi/score.hpp>
 
 namespace midigpt {
 inline namespace v0 {
 namespace detail::dice {
 
-/// A rhythm of half a bar (of a whole one in 3/4): lengths in ticks, a rest is negative, 0 ends. More notes, higher level.
-struct Cell {
-  std::int8_t level;
-  std::array<std::int16_t, 8> lengths;
-};
-
-inline constexpr Cell straight_cells[] = {
-    {0, {960}}, {0, {720, 240}}, {0, {480, 480}}, {0, {480, -480}},
-    {1, {480, 480}}, {1, {480, 240, 240}}, {1, {720, 240}}, {1, {-240, 240, 480}}, {1, {480, 240, -240}},
-    {2, {480, 240, 240}}, {2, {240, 240, 480}}, {2, {360, 120, 480}}, {2, {240, 480, 240}}, {2, {-240, 240, 240, 240}}, {2, {240, 240, 240, -240}},
-    {3, {240, 240, 240, 240}}, {3, {360, 120, 240, 240}}, {3, {120, 120, 240, 480}}, {3, {240, 240, 360, 120}},
-    {3, {160, 160, 160, 480}},
-};
-inline constexpr Cell swing_cells[] = {
-    {0, {960}}, {0, {480, 480}}, {0, {480, -480}}, {0, {-320, 640}},
-    {1, {480, 480}}, {1, {320, 640}}, {1, {480, -320, 160}}, {1, {-320, 160, 480}},
-    {2, {480, 320, 160}}, {2, {320, 160, 480}}, {2, {320, 480, 160}}, {2, {-320, 160, 320, 160}}, {2, {320, 160, 320, -160}},
-    {3, {320, 160, 320, 160}}, {3, {160, 160, 160, 480}}, {3, {320, 160, 320, 160}},
-};
-inline constexpr Cell waltz_cells[] = {
-    {0, {1440}}, {0, {960, 480}}, {0, {960, -480}}, {1, {960, 480}}, {1, {480, 480, 480}}, {1, {-480, 480, 480}},
-    {2, {480, 480, 480}}, {2, {720, 240, 480}}, {2, {480, 240, 240, 480}}, {2, {480, 480, 240, 240}}, {2, {480, 240, 240, -480}},
-    {3, {240, 240, 240, 240, 480}}, {3, {480, 240, 240, 240, 240}}, {3, {240, 240, 480, 240, 240}},
-};
-inline constexpr Cell jig_cells[] = {
-    {0, {720}}, {0, {480, -240}}, {0, {480, 240}}, {1, {480, 240}}, {1, {720}}, {1, {-240, 240, 240}},
-    {2, {480, 240}}, {2, {240, 240, 240}}, {2, {360, 120, 240}}, {3, {240, 240, 240}}, {3, {360, 120, 240}},
-    {3, {240, 240, 120, 120}},
-};
-
-[[nodiscard]] constexpr std::span<const Cell> cells_of(Feel feel) noexcept {
-  if (feel == Feel::swing) return swing_cells;
-  if (feel == Feel::waltz) return waltz_cells;
-  if (feel == Feel::jig) return jig_cells;
-  return straight_cells;
-}
-
-/// A melody note: its place in the bar and on the scale (0 = the tonic at or above middle C, 1 = the next scale note ...).
+/// A melody note: its place in the bar and on the scale (0 = the tonic at or above middle C, 1 = the next scale note
+/// ...).
 struct Tone {
   int tick = 0, length = 0;
   int position = 0;
@@ -66,8 +33,11 @@ struct Tone {
 class MelodyWriter {
  public:
   MelodyWriter(const Plan& plan, std::uint64_t seed)
-      : plan_(plan), seed_(seed), contour_(seed, static_cast<std::uint64_t>(Stream::contour) << 32),
-        density_(seed, static_cast<std::uint64_t>(Stream::density) << 32), steps_(scale_steps(plan.key.mode)) {
+      : plan_(plan),
+        seed_(seed),
+        contour_(seed, static_cast<std::uint64_t>(Stream::contour) << 32),
+        density_(seed, static_cast<std::uint64_t>(Stream::density) << 32),
+        steps_(scale_steps(plan.key.mode)) {
     while (pitch(low_ - 1) >= 60) --low_;
     while (pitch(low_) < 60) ++low_;
     high_ = low_;
@@ -87,7 +57,9 @@ class MelodyWriter {
           const std::int64_t start = std::int64_t{bar} * plan_.bar_ticks + tone.tick;
           const int accent = tone.tick == 0 ? 10 : tone.accent ? 5 : tone.tick % plan_.beat_ticks() == 0 ? 0 : -6;
           const int arch = b == 1 || b == 2 ? 4 : 0;
-          notes.push_back({.tick = start, .duration = tone.length, .channel = 0,
+          notes.push_back({.tick = start,
+                           .duration = tone.length,
+                           .channel = 0,
                            .pitch = static_cast<std::uint8_t>(sounding(tone.position, bar, tone.tick)),
                            .velocity = static_cast<std::uint8_t>(92 + accent + arch)});
         }
@@ -118,7 +90,9 @@ class MelodyWriter {
     return plan_.chord_at(bar, tick).has(sounding(position, bar, tick) % 12);
   }
 
-  [[nodiscard]] int inside(int position) const noexcept { return position < low_ ? low_ : position > high_ ? high_ : position; }
+  [[nodiscard]] int inside(int position) const noexcept {
+    return position < low_ ? low_ : position > high_ ? high_ : position;
+  }
 
   /// Where the contour wants to be at this time.
   [[nodiscard]] int target(int bar, int tick, char letter) const noexcept {
@@ -143,11 +117,12 @@ class MelodyWriter {
 
   [[nodiscard]] std::vector<Tone> bar_rhythm(Rng& rng, char letter, int bar) const {
     const int usual = plan_.feel == Feel::ballad ? 1 : 2;
-    const auto cells = cells_of(plan_.feel);
+    const auto cells = patterns_of(plan_.feel).cells;
     const int cell_ticks = plan_.feel == Feel::waltz ? plan_.bar_ticks : plan_.bar_ticks / 2;
     std::vector<Tone> tones;
     for (int start = 0; start < plan_.bar_ticks; start += cell_ticks) {
-      const std::int64_t where = (std::int64_t{letter} << 32) + bar * 0x10000 + std::int64_t{start} * 0x10000 / plan_.bar_ticks + 0x5000;
+      const std::int64_t where =
+          (std::int64_t{letter} << 32) + bar * 0x10000 + std::int64_t{start} * 0x10000 / plan_.bar_ticks + 0x5000;
       int level = usual + static_cast<int>(density_.fractal(where, 2) * 5 >> 16);
       level = level < 0 ? 0 : level > 3 ? 3 : level;
       std::size_t first = 0, count = 0;
@@ -229,7 +204,8 @@ class MelodyWriter {
     int leap = 0;
     const int first = phrase.first_bar;
     bars[0] = bar_rhythm(rng, phrase.letter, 0);
-    if (bars[0].empty()) append_cell(bars[0], std::array<std::int16_t, 1>{static_cast<std::int16_t>(plan_.bar_ticks)}, 0);
+    if (bars[0].empty())
+      append_cell(bars[0], std::array<std::int16_t, 1>{static_cast<std::int16_t>(plan_.bar_ticks)}, 0);
     previous = ((low_ + high_) / 2 + target(0, 0, phrase.letter)) / 2;
     walk(bars[0], first, phrase.letter, 0, previous, leap, rng);
     const bool echo = percent(rng, 35);  // a a b c, otherwise a b a c
@@ -251,8 +227,9 @@ class MelodyWriter {
 
   /// The last bar: steps that lead to a long note on the dominant, or on the first or third degree.
   [[nodiscard]] std::vector<Tone> cadence_bar(const Phrase& phrase, int previous) const {
-    Rng rng = stream_rng(seed_, Stream::melody,
-                         0x10000u + static_cast<std::uint64_t>(phrase.letter) * 4 + static_cast<std::uint64_t>(phrase.cadence));
+    Rng rng = stream_rng(
+        seed_, Stream::melody,
+        0x10000u + static_cast<std::uint64_t>(phrase.letter) * 4 + static_cast<std::uint64_t>(phrase.cadence));
     const int bar = phrase.first_bar + phrase.bars - 1;
     const int full = plan_.bar_ticks, beat = plan_.beat_ticks();
     std::vector<Tone> tones;
@@ -264,7 +241,11 @@ class MelodyWriter {
       constexpr std::array<std::int16_t, 3> swing_lead[] = {{480, 480}, {480, 320, 160}, {320, 480, 160}};
       constexpr std::array<std::int16_t, 3> jig_lead[] = {{480, 240}, {240, 240, 240}, {720}};
       const std::uint32_t draw = rng.below(3);
-      append_cell(tones, plan_.feel == Feel::swing ? swing_lead[draw] : plan_.feel == Feel::jig ? jig_lead[draw] : lead[draw], 0);
+      append_cell(tones,
+                  plan_.feel == Feel::swing ? swing_lead[draw]
+                  : plan_.feel == Feel::jig ? jig_lead[draw]
+                                            : lead[draw],
+                  0);
     }
     const int rest = phrase.cadence == Cadence::last || percent(rng, 15) ? 0 : plan_.feel == Feel::jig ? 240 : beat;
     tones.push_back({.tick = arrival, .length = full - arrival - rest, .accent = true});
@@ -306,8 +287,9 @@ class MelodyWriter {
 
   /// A': some weak notes become neighbours of the note before; strong notes follow a chord that has changed.
   void vary(PhraseTones& bars, const Phrase& phrase, int stated_at) const {
-    Rng rng = stream_rng(seed_, Stream::melody,
-                         0x20000u + static_cast<std::uint64_t>(phrase.letter) * 256 + static_cast<std::uint64_t>(phrase.visit));
+    Rng rng = stream_rng(
+        seed_, Stream::melody,
+        0x20000u + static_cast<std::uint64_t>(phrase.letter) * 256 + static_cast<std::uint64_t>(phrase.visit));
     const auto share = static_cast<std::uint32_t>(rng.between(10, 30));
     for (int b = 0; b + 1 < phrase.bars; ++b) {
       const Tone* before = nullptr;

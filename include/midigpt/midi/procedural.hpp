@@ -1,7 +1,7 @@
 // midi/procedural.hpp - music from a seed: dice() composes a piece with form, harmony, melody, bass and drums.
-//   The same options give the same Score on every platform, at any optimisation. The roles come from streams of their own:
-//   DiceStyle::melody of a seed is the melody of that seed's band. All times lie on a grid of 16ths, triplets and 8th
-//   triplets (20 ticks), fit for training text; `humanise` leaves the grid, for listening.
+//   The same options give the same Score on every platform, at any optimisation. The roles come from streams of their
+//   own: DiceStyle::melody of a seed is the melody of that seed's band. All times lie on a grid of 16ths, triplets and
+//   8th triplets (20 ticks), fit for training text; `humanise` leaves the grid, for listening.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,6 +20,7 @@
 #include <midigpt/midi/key.hpp>
 #include <midigpt/midi/melody.hpp>
 #include <midigpt/midi/noise.hpp>
+#include <midigpt/midi/patterns.hpp>
 #include <midigpt/midi/score.hpp>
 
 namespace midigpt {
@@ -35,12 +35,12 @@ enum class DiceStyle : std::uint8_t { melody, chords, drums, band };
 
 struct DiceOptions {
   std::uint64_t seed = 1;
-  int bars = 8;                       // 1..10000, brought into that range
+  int bars = 8;  // 1..10000, brought into that range
   DiceStyle style = DiceStyle::band;
-  std::optional<Key> key = std::nullopt;          // what is not given is drawn from the seed
+  std::optional<Key> key = std::nullopt;  // what is not given is drawn from the seed
   std::optional<Feel> feel = std::nullopt;
-  std::optional<int> bpm = std::nullopt;             // quarters a minute, brought into 20..300
-  bool humanise = false;              // timing, strum, swing and velocity as players have them: for ears, not for training
+  std::optional<int> bpm = std::nullopt;  // quarters a minute, brought into 20..300
+  bool humanise = false;  // timing, strum, swing and velocity as players have them: for ears, not for training
 };
 
 /// The version of the rules behind dice(): a seed's music changes only together with this number.
@@ -48,35 +48,7 @@ inline constexpr int k_dice_version = 1;
 
 namespace detail::dice {
 
-/// General MIDI programmes, 0-based, for melody, chords and bass.
-struct Players {
-  std::array<std::uint8_t, 3> program;
-};
-
-inline constexpr Players ballad_players[] = {{{73, 0, 32}}, {{68, 0, 33}}, {{40, 48, 32}}, {{0, 48, 33}}};
-inline constexpr Players pop_players[] = {{{0, 25, 33}}, {{4, 0, 33}}, {{65, 24, 33}}, {{73, 25, 33}}};
-inline constexpr Players dance_players[] = {{{80, 89, 38}}, {{81, 4, 38}}, {{11, 90, 38}}};
-inline constexpr Players swing_players[] = {{{66, 0, 32}}, {{56, 26, 32}}, {{11, 0, 32}}, {{71, 26, 32}}};
-inline constexpr Players bossa_players[] = {{{73, 24, 32}}, {{66, 24, 32}}, {{0, 24, 32}}};
-inline constexpr Players half_time_players[] = {{{4, 4, 33}}, {{11, 4, 33}}, {{26, 89, 38}}};
-inline constexpr Players waltz_players[] = {{{40, 0, 32}}, {{21, 0, 32}}, {{73, 46, 32}}};
-inline constexpr Players jig_players[] = {{{72, 25, 32}}, {{40, 46, 32}}, {{0, 48, 32}}};
-
-[[nodiscard]] constexpr std::span<const Players> players_of(Feel feel) noexcept {
-  switch (feel) {
-    case Feel::ballad: return ballad_players;
-    case Feel::pop: return pop_players;
-    case Feel::dance: return dance_players;
-    case Feel::swing: return swing_players;
-    case Feel::bossa: return bossa_players;
-    case Feel::half_time: return half_time_players;
-    case Feel::waltz: return waltz_players;
-    case Feel::jig: return jig_players;
-  }
-  return pop_players;
-}
-
-/// Notes by (tick, channel, pitch), none sounding into the next one of its pitch.
+/// Notes by tick, none sounding into the next one of its pitch.
 inline void settle(std::vector<Note>& notes) {
   std::ranges::stable_sort(notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
   std::array<std::size_t, 128> last;
@@ -103,9 +75,10 @@ inline void humanise(std::vector<Note>& notes, const Plan& plan, std::uint64_t s
   int strum = 0;
   std::int64_t chord_tick = -1;
   for (Note& note : notes) {
-    std::int64_t us = note.channel == 2 ? 5000 : note.pitch == snare && note.channel == 9 ? 3000
-                      : note.pitch == closed_hat && note.channel == 9                     ? -4000
-                                                                                          : 0;
+    std::int64_t us = note.channel == 2                               ? 5000
+                      : note.pitch == snare && note.channel == 9      ? 3000
+                      : note.pitch == closed_hat && note.channel == 9 ? -4000
+                                                                      : 0;
     us += std::int64_t{drift.fractal(note.tick * 0x10000 / (4 * quarter), 2)} * 18000 >> 16;
     us += (rng.between(-1000, 1000) + rng.between(-1000, 1000) + rng.between(-1000, 1000)) * 3;  // deviation 3 ms
     us = std::clamp(us, std::int64_t{-20000}, std::int64_t{20000});
@@ -143,7 +116,7 @@ inline void humanise(std::vector<Note>& notes, const Plan& plan, std::uint64_t s
   score.key_signatures = {key_signature(plan.key)};
 
   Rng rng = dice::stream_rng(options.seed, dice::Stream::players);
-  const dice::Players players = dice::pick(rng, dice::players_of(plan.feel));
+  const dice::Players& players = dice::pick(rng, dice::patterns_of(plan.feel).players);
   const auto add = [&](const char* name, std::uint8_t channel, std::uint8_t program, std::vector<Note> notes) {
     if (options.humanise) dice::humanise(notes, plan, options.seed);
     dice::settle(notes);
@@ -159,19 +132,21 @@ inline void humanise(std::vector<Note>& notes, const Plan& plan, std::uint64_t s
   if (band || options.style == DiceStyle::melody) {
     add("Melody", 0, players.program[0], dice::MelodyWriter(plan, options.seed).write());
   }
-  if (band || options.style == DiceStyle::chords) add("Chords", 1, players.program[1], dice::write_chords(plan, options.seed));
+  if (band || options.style == DiceStyle::chords)
+    add("Chords", 1, players.program[1], dice::write_chords(plan, options.seed));
   if (band) add("Bass", 2, players.program[2], dice::write_bass(plan, options.seed));
   if (band || options.style == DiceStyle::drums) add("Drums", 9, 0, dice::write_drums(plan, options.seed));
 
   std::string form;
   for (const dice::Phrase& phrase : plan.phrases) form.push_back(phrase.letter);
-  const std::string facts = "midigpt dice " + std::to_string(k_dice_version) + ": seed=" + std::to_string(options.seed) +
-                            " bars=" + std::to_string(request.bars) + " style=" + std::string(dice_style_name(options.style)) +
-                            " key=" + key_name(plan.key) + " feel=" + std::string(feel_name(plan.feel)) +
-                            " bpm=" + std::to_string(plan.bpm) + " form=" + form +
-                            " humanise=" + (options.humanise ? "1" : "0");
-  score.tracks[0].metas = {{.tick = 0, .type = 1, .data = facts},
-                           {.tick = 0, .type = 1, .data = "Generated by rules and a seed; dedicated to the public domain (CC0 1.0)"}};
+  const std::string facts = "midigpt dice " + std::to_string(k_dice_version) +
+                            ": seed=" + std::to_string(options.seed) + " bars=" + std::to_string(request.bars) +
+                            " style=" + std::string(dice_style_name(options.style)) + " key=" + key_name(plan.key) +
+                            " feel=" + std::string(feel_name(plan.feel)) + " bpm=" + std::to_string(plan.bpm) +
+                            " form=" + form + " humanise=" + (options.humanise ? "1" : "0");
+  score.tracks[0].metas = {
+      {.tick = 0, .type = 1, .data = facts},
+      {.tick = 0, .type = 1, .data = "Generated by rules and a seed; dedicated to the public domain (CC0 1.0)"}};
   return score;
 }
 

@@ -1,6 +1,7 @@
-// midi/v0_author.hpp - the Perlin generator that this project began with, by its rules: noise picks the degree, coins the
-//   rhythm. One role a piece, one 16th a note. The same distribution as the original, not the same notes: that one was seeded
-//   by the clock, this one by a seed.
+// midi/v0_author.hpp - the Perlin generator that this project began with, by its rules: noise picks the degree, coins
+// the
+//   rhythm. One role a piece, one 16th a note. The same distribution as the original, not the same notes: that one was
+//   seeded by the clock, this one by a seed.
 #pragma once
 
 #include <algorithm>
@@ -28,12 +29,13 @@ enum class V0Role : std::uint8_t { chords, drums, bass, melody };
 
 struct V0Options {
   std::uint64_t seed = 1;
-  int bars = 8;                            // 1..10000, brought into that range
+  int bars = 8;  // 1..10000, brought into that range
   V0Role role = V0Role::melody;
-  std::optional<Key> key = std::nullopt;   // its tonic; the mode is always major. Not given: one of 13 spellings is drawn
-  std::optional<int> bpm = std::nullopt;   // brought into 20..300; not given: 60..149 is drawn
-  bool jazz = false;                       // a fourth voice in the chords
-  bool fix_zero_length_drums = true;       // false: drum hits end where they begin, as the original wrote them
+  std::optional<Key> key =
+      std::nullopt;  // its tonic; the mode is always major. Not given: one of 13 spellings is drawn
+  std::optional<int> bpm = std::nullopt;  // brought into 20..300; not given: 60..149 is drawn
+  bool jazz = false;                      // a fourth voice in the chords
+  bool fix_zero_length_drums = true;      // false: drum hits end where they begin, as the original wrote them
 };
 
 namespace detail::v0_author {
@@ -49,7 +51,8 @@ inline constexpr std::uint32_t every_beat = 0x1111, beats_1_3 = 0x0101, beats_2_
 class DegreeWalk {
  public:
   DegreeWalk(std::uint64_t seed, Rng& rng)
-      : noise_(seed, static_cast<std::uint64_t>(dice::Stream::v0_noise) << 32, Fade::cubic), start_(static_cast<std::int64_t>(rng.next() >> 48)) {}
+      : noise_(seed, static_cast<std::uint64_t>(dice::Stream::v0_noise) << 32, Fade::cubic),
+        start_(static_cast<std::int64_t>(rng.next() >> 48)) {}
 
   [[nodiscard]] int next() noexcept {
     const std::int64_t value = noise_.fractal(start_ + count_++ * 0x10000 / 100, 3);
@@ -74,7 +77,8 @@ class DegreeWalk {
   namespace rules = detail::v0_author;
   constexpr int sixteenth = 120;
   constexpr std::int8_t tonics[] = {0, 1, 2, 3, 4, 5, 6, -1, -2, -3, -4, -5, -6};  // C G D A E B F# F Bb Eb Ab Db Gb
-  Rng rng(options.seed, static_cast<std::uint64_t>(detail::dice::Stream::v0_draw) << 32 | static_cast<std::uint64_t>(options.role));
+  Rng rng(options.seed,
+          static_cast<std::uint64_t>(detail::dice::Stream::v0_draw) << 32 | static_cast<std::uint64_t>(options.role));
   const std::int8_t drawn_tonic = tonics[rng.below(13)];
   const int drawn_bpm = rng.between(60, 149);
   const Key key = options.key ? spellable({options.key->fifths, Mode::major}) : Key{drawn_tonic, Mode::major};
@@ -82,19 +86,27 @@ class DegreeWalk {
   const int bars = std::clamp(options.bars, 1, 10000);
   rules::DegreeWalk walk(options.seed, rng);
   const auto steps = scale_steps(Mode::major);
-  const auto pitch_of = [&](int degree) { return 60 + (key.tonic() + steps[static_cast<std::size_t>(degree % 7)]) % 12; };
+  const auto pitch_of = [&](int degree) {
+    return 60 + (key.tonic() + steps[static_cast<std::size_t>(degree % 7)]) % 12;
+  };
 
   std::vector<Note> notes;
   const auto add = [&](std::int64_t tick, int pitch, int velocity, std::uint8_t channel, int length) {
     if (velocity == 0) return;
-    notes.push_back({.tick = tick, .duration = length, .channel = channel, .pitch = static_cast<std::uint8_t>(pitch),
+    notes.push_back({.tick = tick,
+                     .duration = length,
+                     .channel = channel,
+                     .pitch = static_cast<std::uint8_t>(pitch),
                      .velocity = static_cast<std::uint8_t>(velocity)});
   };
   for (int bar = 0; bar < bars; ++bar) {
     const bool drums = options.role == V0Role::drums;
-    const std::uint32_t first = drums ? rules::beats_1_3 : options.role == V0Role::bass ? rules::beat_1 : rules::every_beat;
+    const std::uint32_t first = drums                          ? rules::beats_1_3
+                                : options.role == V0Role::bass ? rules::beat_1
+                                                               : rules::every_beat;
     const std::uint32_t rhythm = rules::rhythm(rng, first);
-    const std::uint32_t snare = drums ? rules::rhythm(rng, rules::beats_2_4) : 0, hat = drums ? rules::rhythm(rng, rules::every_beat) : 0;
+    const std::uint32_t snare = drums ? rules::rhythm(rng, rules::beats_2_4) : 0,
+                        hat = drums ? rules::rhythm(rng, rules::every_beat) : 0;
     for (int step = 0; step < 16; ++step) {
       const std::int64_t tick = (std::int64_t{bar} * 16 + step) * sixteenth;
       const bool sounds = (rhythm >> step & 1u) != 0;
@@ -105,7 +117,8 @@ class DegreeWalk {
         if ((hat >> step & 1u) != 0) add(tick, 42, rng.between(0, 99), 9, length);
       } else if (sounds && options.role == V0Role::chords) {
         const int degree = walk.next(), velocity = rng.between(50, 109);
-        for (const int voice : {0, 3, 5}) add(tick, pitch_of(degree + voice) + 12 * rules::octaves(rng), velocity, 0, sixteenth);
+        for (const int voice : {0, 3, 5})
+          add(tick, pitch_of(degree + voice) + 12 * rules::octaves(rng), velocity, 0, sixteenth);
         if (options.jazz) {
           const std::uint32_t draw = rng.below(13);
           const int voice = draw < 3 ? 2 + 2 * static_cast<int>(draw) : 7;
@@ -113,7 +126,8 @@ class DegreeWalk {
         }
       } else if (sounds) {
         const int pitch = pitch_of(walk.next()), octave = 12 * rules::octaves(rng);
-        add(tick, options.role == V0Role::bass ? pitch - 24 - octave : pitch + octave, rng.between(80, 109), 0, sixteenth);
+        add(tick, options.role == V0Role::bass ? pitch - 24 - octave : pitch + octave, rng.between(80, 109), 0,
+            sixteenth);
       }
     }
   }
@@ -126,12 +140,16 @@ class DegreeWalk {
   score.key_signatures = {key_signature(key)};
   Track track;
   track.name = std::string(v0_role_name(options.role)) + "_" + std::to_string(bpm) + "_" + key_name(key);
-  track.events = {{.tick = 0, .status = static_cast<std::uint8_t>(options.role == V0Role::drums ? 0xC9 : 0xC0),
+  track.events = {{.tick = 0,
+                   .status = static_cast<std::uint8_t>(options.role == V0Role::drums ? 0xC9 : 0xC0),
                    .data1 = programs[static_cast<std::size_t>(options.role)]}};
-  track.metas = {{.tick = 0, .type = 1, .data = "midigpt v0_author 1: seed=" + std::to_string(options.seed) + " bars=" + std::to_string(bars) +
-                                                " role=" + std::string(v0_role_name(options.role)) + " key=" + key_name(key) +
-                                                " bpm=" + std::to_string(bpm) + " jazz=" + (options.jazz ? "1" : "0")},
-                 {.tick = 0, .type = 1, .data = "Generated by rules and a seed; dedicated to the public domain (CC0 1.0)"}};
+  track.metas = {
+      {.tick = 0,
+       .type = 1,
+       .data = "midigpt v0_author 1: seed=" + std::to_string(options.seed) + " bars=" + std::to_string(bars) +
+               " role=" + std::string(v0_role_name(options.role)) + " key=" + key_name(key) +
+               " bpm=" + std::to_string(bpm) + " jazz=" + (options.jazz ? "1" : "0")},
+      {.tick = 0, .type = 1, .data = "Generated by rules and a seed; dedicated to the public domain (CC0 1.0)"}};
   track.end_tick = std::int64_t{bars} * 16 * sixteenth;
   track.notes = std::move(notes);
   score.tracks.push_back(std::move(track));

@@ -1,5 +1,6 @@
 // report/metrics.hpp - what music is like in numbers: pitch, rhythm, texture; and losses as perplexity and bits.
-//   Definitions follow the literature where it has one (each names its source); every rate is 0 where nothing can be counted.
+//   Definitions follow the literature where it has one (each names its source); every rate is 0 where nothing can be
+//   counted.
 #pragma once
 
 #include <algorithm>
@@ -46,17 +47,21 @@ struct Onset {
 [[nodiscard]] inline std::size_t common_steps(std::span<const Onset> a, std::span<const Onset> b) noexcept {
   std::size_t common = 0;
   for (std::size_t i = 0, j = 0; i < a.size() && j < b.size();) {
-    if (a[i].step == b[j].step) ++common, ++i, ++j;
-    else if (a[i].step < b[j].step) ++i;
-    else ++j;
+    if (a[i].step == b[j].step)
+      ++common, ++i, ++j;
+    else if (a[i].step < b[j].step)
+      ++i;
+    else
+      ++j;
   }
   return common;
 }
 
 }  // namespace detail::metrics
 
-/// Shannon entropy of the twelve pitch classes in bits, each note counted once, drums left out: 0 for one class, log2(7) =
-/// 2.81 for an even seven-note scale, log2(12) = 3.58 at most. (Wu and Yang 2020, "H"; muspy `pitch_class_entropy`.)
+/// Shannon entropy of the twelve pitch classes in bits, each note counted once, drums left out: 0 for one class,
+/// log2(7) = 2.81 for an even seven-note scale, log2(12) = 3.58 at most. (Wu and Yang 2020, "H"; muspy
+/// `pitch_class_entropy`.)
 [[nodiscard]] inline double pitch_class_entropy(const Score& score) {
   std::array<std::size_t, 12> counts{};
   std::size_t total = 0;
@@ -89,7 +94,8 @@ struct Onset {
   for (const Note& n : notes) {
     if (!is_drum(n)) line.push_back(n);
   }
-  std::ranges::stable_sort(line, [](const Note& a, const Note& b) { return a.tick != b.tick ? a.tick < b.tick : a.pitch > b.pitch; });
+  std::ranges::stable_sort(
+      line, [](const Note& a, const Note& b) { return a.tick != b.tick ? a.tick < b.tick : a.pitch > b.pitch; });
   std::size_t steps = 0, moves = 0;
   int before = -1;
   for (std::size_t i = 0; i < line.size(); ++i) {
@@ -102,10 +108,11 @@ struct Onset {
   return detail::metrics::ratio(steps, moves);
 }
 
-/// How alike the rhythms of neighbouring bars are: the mean over adjacent bars of 1 - (positions that differ) / (positions in
-/// a bar), onsets of all parts on a grid of `steps_per_quarter`. After Wu and Yang 2020 ("GS"), with two differences, both
-/// because sparse grids flatter: the grid is in 16ths, not in ticks, and silence is like nothing - a bar without onsets
-/// beside one with some counts 0, two of them are not counted. (Over ticks a bar of four notes is 0.998 like silence.)
+/// How alike the rhythms of neighbouring bars are: the mean over adjacent bars of 1 - (positions that differ) /
+/// (positions in a bar), onsets of all parts on a grid of `steps_per_quarter`. After Wu and Yang 2020 ("GS"), with two
+/// differences, both because sparse grids flatter: the grid is in 16ths, not in ticks, and silence is like nothing - a
+/// bar without onsets beside one with some counts 0, two of them are not counted. (Over ticks a bar of four notes is
+/// 0.998 like silence.)
 [[nodiscard]] inline double groove_consistency(const Score& score, int steps_per_quarter = 4) {
   if (score.division.is_smpte() || steps_per_quarter < 1) return 0;
   std::int64_t last = 0;
@@ -113,14 +120,17 @@ struct Onset {
   const auto bars = bar_starts(score, last);
   if (bars.size() < 2) return 0;
   const std::int64_t quarter = (std::max)(score.division.tpq, std::uint16_t{1});
-  const auto steps_in = [&](std::int64_t ticks) { return (2 * ticks * steps_per_quarter + quarter) / (2 * quarter); };  // nearest
+  const auto steps_in = [&](std::int64_t ticks) {
+    return (2 * ticks * steps_per_quarter + quarter) / (2 * quarter);
+  };  // nearest
 
   using detail::metrics::Onset;
   std::vector<Onset> onsets;
   detail::metrics::each_note(score, [&](const Note& n) {
     auto bar = static_cast<std::size_t>(std::upper_bound(bars.begin(), bars.end(), n.tick) - bars.begin()) - 1;
     std::int64_t step = steps_in(n.tick - bars[bar]);
-    if (bar + 1 < bars.size() && step >= steps_in(bars[bar + 1] - bars[bar])) ++bar, step = 0;  // just before the bar line
+    if (bar + 1 < bars.size() && step >= steps_in(bars[bar + 1] - bars[bar]))
+      ++bar, step = 0;  // just before the bar line
     onsets.push_back({bar, step});
   });
   std::ranges::sort(onsets);
@@ -138,7 +148,8 @@ struct Onset {
       if (!before.empty() && !here.empty()) {
         const std::size_t common = detail::metrics::common_steps(before, here);
         const std::int64_t last_step = steps_in(bars[bar] - bars[bar - 1]);
-        const auto positions = static_cast<std::size_t>((std::max)({last_step, here.back().step + 1, before.back().step + 1}));
+        const auto positions =
+            static_cast<std::size_t>((std::max)({last_step, here.back().step + 1, before.back().step + 1}));
         sum += 1 - detail::metrics::ratio(before.size() + here.size() - 2 * common, positions);
       }
     }

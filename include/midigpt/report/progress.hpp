@@ -1,5 +1,6 @@
 // report/progress.hpp - one line that says how far a long job is: step, loss, tokens a second, time to go.
-//   It is drawn on a terminal only, at most ten times a second, and ends with a newline; into a file or a pipe goes nothing.
+//   It is drawn on a terminal only, at most ten times a second, and ends with a newline; into a file or a pipe goes
+//   nothing.
 #pragma once
 
 #include <chrono>
@@ -56,7 +57,8 @@ namespace detail::progress {
   const auto s = static_cast<std::uint64_t>(seconds + 0.5);
   const auto two = [](std::uint64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
   const std::string tail = two(s % 60);
-  return s < 3600 ? std::to_string(s / 60) + ":" + tail : std::to_string(s / 3600) + ":" + two(s / 60 % 60) + ":" + tail;
+  return s < 3600 ? std::to_string(s / 60) + ":" + tail
+                  : std::to_string(s / 3600) + ":" + two(s / 60 % 60) + ":" + tail;
 }
 
 }  // namespace detail::progress
@@ -68,7 +70,8 @@ namespace detail::progress {
   const std::uint64_t step = state.step < state.total || state.total == 0 ? state.step : state.total;
   if (state.total > 0) {
     const auto done = static_cast<std::size_t>(static_cast<double>(step) / static_cast<double>(state.total) * width);
-    line += " [" + std::string(done, '=') + (done < width ? ">" : "") + std::string(done < width ? width - done - 1 : 0, '-') + "] ";
+    line += " [" + std::string(done, '=') + (done < width ? ">" : "") +
+            std::string(done < width ? width - done - 1 : 0, '-') + "] ";
     const std::string total = std::to_string(state.total), now = std::to_string(step);
     line += std::string(total.size() - now.size(), ' ') + now + "/" + total;
   } else {
@@ -106,8 +109,10 @@ class ProgressBar {
     if (!visible_ || finished_) return;
     const auto now = Clock::now();
     const double elapsed = std::chrono::duration<double>(now - start_).count();
-    ProgressState state{.step = step, .total = total_, .loss = loss, .tokens_per_second = tokens_per_second, .seconds_left = -1};
-    if (step > 0 && step <= total_) state.seconds_left = elapsed / static_cast<double>(step) * static_cast<double>(total_ - step);
+    ProgressState state{
+        .step = step, .total = total_, .loss = loss, .tokens_per_second = tokens_per_second, .seconds_left = -1};
+    if (step > 0 && step <= total_)
+      state.seconds_left = elapsed / static_cast<double>(step) * static_cast<double>(total_ - step);
     line_ = progress_line(label_, state);
     if (drawn_ && step != total_ && now - last_ < std::chrono::milliseconds(100)) return;
     draw(now);

@@ -1,4 +1,5 @@
-// report/svg.hpp - pictures for people: a score as a piano roll, a training run as a loss curve. SVG 1.1, no scripts, no fonts
+// report/svg.hpp - pictures for people: a score as a piano roll, a training run as a loss curve. SVG 1.1, no scripts,
+// no fonts
 //   of its own; the same input gives the same bytes. Sizes are bounded whatever the score holds.
 #pragma once
 
@@ -23,10 +24,10 @@ namespace midigpt {
 inline namespace v0 {
 
 struct RollOptions {
-  std::string title;           // above the picture, if not empty
-  int pixels_per_quarter = 24; // 1..400; less where the piece would become wider than max_width
-  int pixels_per_key = 7;      // 2..40
-  int max_width = 6000;        // pixels, at least 300
+  std::string title;            // above the picture, if not empty
+  int pixels_per_quarter = 24;  // 1..400; less where the piece would become wider than max_width
+  int pixels_per_key = 7;       // 2..40
+  int max_width = 6000;         // pixels, at least 300
 };
 
 struct CurvePoint {
@@ -61,11 +62,16 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
     const Utf8Char c = utf8_decode(s, at);
     at += c.size;
     const bool control = c.code_point < 0x20 || c.code_point == 0x7F || (c.code_point & 0xFFFE) == 0xFFFE;
-    if (c.code_point == U'&') out += "&amp;";
-    else if (c.code_point == U'<') out += "&lt;";
-    else if (c.code_point == U'>') out += "&gt;";
-    else if (c.code_point == U'"') out += "&quot;";
-    else if (!control) utf8_append(out, c.code_point);
+    if (c.code_point == U'&')
+      out += "&amp;";
+    else if (c.code_point == U'<')
+      out += "&lt;";
+    else if (c.code_point == U'>')
+      out += "&gt;";
+    else if (c.code_point == U'"')
+      out += "&quot;";
+    else if (!control)
+      utf8_append(out, c.code_point);
   }
   return out;
 }
@@ -80,41 +86,66 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
   return out;
 }
 
-[[nodiscard]] inline std::string number(double x) { return fixed2(static_cast<std::int64_t>(std::floor(x * 100 + 0.5))); }
+[[nodiscard]] inline std::string number(double x) {
+  return fixed2(static_cast<std::int64_t>(std::floor(x * 100 + 0.5)));
+}
 
 [[nodiscard]] inline std::string open(int width, int height) {
   const std::string w = std::to_string(width), h = std::to_string(height);
-  return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " + h +
-         "\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"" + w + "\" height=\"" + h + "\" fill=\"#fff\"/>\n";
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " +
+         h + "\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"" + w + "\" height=\"" + h +
+         "\" fill=\"#fff\"/>\n";
 }
 
-[[nodiscard]] inline std::string label(const std::string& x, const std::string& y, std::string_view anchor, std::string_view colour,
-                                       std::string_view words, std::string_view more = "", std::size_t most = 160) {
-  return "<text x=\"" + x + "\" y=\"" + y + "\" text-anchor=\"" + std::string(anchor) + "\" fill=\"" + std::string(colour) + "\"" +
-         std::string(more) + ">" + text(words, most) + "</text>\n";
+[[nodiscard]] inline std::string label(const std::string& x, const std::string& y, std::string_view anchor,
+                                       std::string_view colour, std::string_view words, std::string_view more = "",
+                                       std::size_t most = 160) {
+  return "<text x=\"" + x + "\" y=\"" + y + "\" text-anchor=\"" + std::string(anchor) + "\" fill=\"" +
+         std::string(colour) + "\"" + std::string(more) + ">" + text(words, most) + "</text>\n";
 }
 
-[[nodiscard]] inline std::string line(const std::string& x1, const std::string& y1, const std::string& x2, const std::string& y2,
-                                      std::string_view style) {
+[[nodiscard]] inline std::string line(const std::string& x1, const std::string& y1, const std::string& x2,
+                                      const std::string& y2, std::string_view style) {
   return "<path d=\"M" + x1 + " " + y1 + "L" + x2 + " " + y2 + "\" " + std::string(style) + "/>\n";
 }
 
 /// The name of a General MIDI drum key that is often met; its number otherwise.
 [[nodiscard]] inline std::string drum_name(int key) {
   switch (key) {
-    case 35: case 36: return "kick";
-    case 37: return "side stick";
-    case 38: case 40: return "snare";
-    case 39: return "clap";
-    case 41: case 43: return "floor tom";
-    case 42: return "closed hat";
-    case 44: return "pedal hat";
-    case 45: case 47: case 48: case 50: return "tom";
-    case 46: return "open hat";
-    case 49: case 57: return "crash";
-    case 51: case 59: return "ride";
-    case 70: return "shaker";
-    default: return "drum " + std::to_string(key);
+    case 35:
+    case 36:
+      return "kick";
+    case 37:
+      return "side stick";
+    case 38:
+    case 40:
+      return "snare";
+    case 39:
+      return "clap";
+    case 41:
+    case 43:
+      return "floor tom";
+    case 42:
+      return "closed hat";
+    case 44:
+      return "pedal hat";
+    case 45:
+    case 47:
+    case 48:
+    case 50:
+      return "tom";
+    case 46:
+      return "open hat";
+    case 49:
+    case 57:
+      return "crash";
+    case 51:
+    case 59:
+      return "ride";
+    case 70:
+      return "shaker";
+    default:
+      return "drum " + std::to_string(key);
   }
 }
 
@@ -171,8 +202,8 @@ struct Part {
 
 }  // namespace detail::svg
 
-/// The score as a piano roll: time to the right, one colour per part, velocity as opacity, bars numbered, drums in rows of
-/// their own below.
+/// The score as a piano roll: time to the right, one colour per part, velocity as opacity, bars numbered, drums in rows
+/// of their own below.
 [[nodiscard]] inline std::string piano_roll_svg(const Score& score, const RollOptions& options = {}) {
   namespace svg = detail::svg;
   const auto parts = svg::parts_of(score);
@@ -206,16 +237,19 @@ struct Part {
   const int bottom = drum_top + drum_rows * drum_height;
 
   std::int64_t end = (std::max)(duration_ticks(score), std::int64_t{1});
-  const std::int64_t quarter = score.division.is_smpte() ? end / 32 + 1 : (std::max)(score.division.tpq, std::uint16_t{1});
+  const std::int64_t quarter =
+      score.division.is_smpte() ? end / 32 + 1 : (std::max)(score.division.tpq, std::uint16_t{1});
   const std::int64_t wanted = (end / quarter + 1) * std::clamp(options.pixels_per_quarter, 1, 400);
-  const int roll_width = static_cast<int>(std::clamp(wanted, std::int64_t{300}, std::int64_t{(std::max)(options.max_width, 300)}));
+  const int roll_width =
+      static_cast<int>(std::clamp(wanted, std::int64_t{300}, std::int64_t{(std::max)(options.max_width, 300)}));
   int shift = 0;
   while (end >> shift >= std::int64_t{1} << 38) ++shift;
   const auto x_of = [&](std::int64_t tick) {  // hundredths of a pixel, in integers
     const std::int64_t t = std::clamp(tick, std::int64_t{0}, end) >> shift;
     return left * 100 + t * (roll_width * 100) / (std::max)(end >> shift, std::int64_t{1});
   };
-  const std::string x0 = std::to_string(left), x1 = std::to_string(left + roll_width), wide = std::to_string(roll_width);
+  const std::string x0 = std::to_string(left), x1 = std::to_string(left + roll_width),
+                    wide = std::to_string(roll_width);
 
   std::string out = svg::open(left + roll_width + right, bottom + 10);
   if (!options.title.empty()) out += svg::label("8", "20", "start", "#222", options.title, " font-size=\"15\"");
@@ -232,7 +266,8 @@ struct Part {
     const std::string y = std::to_string(top + (high - key) * key_height);
     const int pc = key % 12;
     if (pc == 1 || pc == 3 || pc == 6 || pc == 8 || pc == 10) {
-      out += "<rect x=\"" + x0 + "\" y=\"" + y + "\" width=\"" + wide + "\" height=\"" + std::to_string(key_height) + "\" fill=\"#f3f3f6\"/>\n";
+      out += "<rect x=\"" + x0 + "\" y=\"" + y + "\" width=\"" + wide + "\" height=\"" + std::to_string(key_height) +
+             "\" fill=\"#f3f3f6\"/>\n";
     }
     if (pc == 0) {
       const std::string base = std::to_string(top + (high - key + 1) * key_height);
@@ -244,7 +279,8 @@ struct Part {
     if (drum_row[key] < 0) continue;
     const int y = drum_top + drum_row[key] * drum_height;
     out += svg::line(x0, std::to_string(y + drum_height), x1, std::to_string(y + drum_height), "stroke=\"#e6e6e6\"");
-    out += svg::label(std::to_string(left - 6), std::to_string(y + drum_height - 2), "end", "#555", svg::drum_name(static_cast<int>(key)), " font-size=\"10\"");
+    out += svg::label(std::to_string(left - 6), std::to_string(y + drum_height - 2), "end", "#555",
+                      svg::drum_name(static_cast<int>(key)), " font-size=\"10\"");
   }
   const auto bars = bar_starts(score, end, 5000);
   std::int64_t last_label = -10000;
@@ -254,11 +290,12 @@ struct Part {
     const std::string at = svg::fixed2(x);
     out += svg::line(at, std::to_string(top), at, std::to_string(bottom), "stroke=\"#bbb\"");
     if (x - last_label < 2400 || bars[b] == end) continue;
-    out += svg::label(svg::fixed2(x + 300), std::to_string(top - 4), "start", "#777", std::to_string(b + 1), " font-size=\"10\"");
+    out += svg::label(svg::fixed2(x + 300), std::to_string(top - 4), "start", "#777", std::to_string(b + 1),
+                      " font-size=\"10\"");
     last_label = x;
   }
-  out += "<rect x=\"" + x0 + "\" y=\"" + std::to_string(top) + "\" width=\"" + wide + "\" height=\"" + std::to_string(bottom - top) +
-         "\" fill=\"none\" stroke=\"#999\"/>\n";
+  out += "<rect x=\"" + x0 + "\" y=\"" + std::to_string(top) + "\" width=\"" + wide + "\" height=\"" +
+         std::to_string(bottom - top) + "\" fill=\"none\" stroke=\"#999\"/>\n";
 
   for (std::size_t p = 0; p < parts.size(); ++p) {
     out += "<g fill=\"" + std::string(svg::colours[p % svg::colours.size()]) + "\">\n";
@@ -270,18 +307,19 @@ struct Part {
       const std::int64_t x = x_of(n.tick);
       const std::int64_t width = drum ? 400 : (std::max)(x_of(n.tick + n.duration) - x - 50, std::int64_t{150});
       const int opacity = 35 + 65 * (std::min)(int{n.velocity}, 127) / 127;  // percent
-      out += "<rect x=\"" + svg::fixed2(x) + "\" y=\"" + std::to_string(y) + "\" width=\"" + svg::fixed2(width) + "\" height=\"" +
-             std::to_string(height) + "\" opacity=\"" + svg::fixed2(opacity) + "\"/>\n";
+      out += "<rect x=\"" + svg::fixed2(x) + "\" y=\"" + std::to_string(y) + "\" width=\"" + svg::fixed2(width) +
+             "\" height=\"" + std::to_string(height) + "\" opacity=\"" + svg::fixed2(opacity) + "\"/>\n";
     }
     out += "</g>\n";
   }
   return out + "</svg>\n";
 }
 
-/// A training run: the loss of training and of held-out data over steps, linear axes, baselines as dashed lines. Points that
-/// are not finite are left out; more than 1,200 are averaged in runs.
+/// A training run: the loss of training and of held-out data over steps, linear axes, baselines as dashed lines. Points
+/// that are not finite are left out; more than 1,200 are averaged in runs.
 [[nodiscard]] inline std::string loss_curve_svg(std::span<const CurvePoint> train, std::span<const CurvePoint> held_out,
-                                                std::span<const Baseline> baselines = {}, const CurveOptions& options = {}) {
+                                                std::span<const Baseline> baselines = {},
+                                                const CurveOptions& options = {}) {
   namespace svg = detail::svg;
   const int width = (std::max)(options.width, 300), height = (std::max)(options.height, 200);
   constexpr int left = 64, right = 24, top = 48, bottom = 46;
@@ -313,7 +351,8 @@ struct Part {
     if (std::fabs(v * scale) > 9e15) return std::string("-");
     const auto n = static_cast<std::int64_t>(std::floor(std::fabs(v) * scale + 0.5));
     std::string digits = std::to_string(n);
-    if (digits.size() <= static_cast<std::size_t>(decimals)) digits.insert(0, static_cast<std::size_t>(decimals) + 1 - digits.size(), '0');
+    if (digits.size() <= static_cast<std::size_t>(decimals))
+      digits.insert(0, static_cast<std::size_t>(decimals) + 1 - digits.size(), '0');
     if (decimals > 0) digits.insert(digits.size() - static_cast<std::size_t>(decimals), ".");
     return (v < 0 && n != 0 ? "-" : "") + digits;
   };
@@ -331,11 +370,14 @@ struct Part {
   for (int i = 0; i < 100; ++i) {
     const double x = first + i * x_step;
     if (x > x_high + x_step * 1e-6) break;
-    out += svg::line(svg::number(x_of(x)), y1, svg::number(x_of(x)), std::to_string(height - bottom + 4), "stroke=\"#555\"");
-    out += svg::label(svg::number(x_of(x)), std::to_string(height - bottom + 17), "middle", "#555", tick_name(x, x_step));
+    out += svg::line(svg::number(x_of(x)), y1, svg::number(x_of(x)), std::to_string(height - bottom + 4),
+                     "stroke=\"#555\"");
+    out +=
+        svg::label(svg::number(x_of(x)), std::to_string(height - bottom + 17), "middle", "#555", tick_name(x, x_step));
   }
   out += "<path d=\"M" + x0 + " " + std::to_string(top) + "V" + y1 + "H" + x1 + "\" fill=\"none\" stroke=\"#555\"/>\n";
-  out += svg::label(svg::number(left + plot_width / 2.0), std::to_string(height - 10), "middle", "#222", options.x_label);
+  out +=
+      svg::label(svg::number(left + plot_width / 2.0), std::to_string(height - 10), "middle", "#222", options.x_label);
   const std::string middle = svg::number(top + plot_height / 2.0);
   out += svg::label("14", middle, "middle", "#222", options.y_label, " transform=\"rotate(-90 14 " + middle + ")\"");
 
@@ -347,17 +389,21 @@ struct Part {
     const std::string y = svg::number(y_of(b.loss));
     out += svg::line(x0, y, x1, y, "stroke=\"#888\" stroke-dasharray=\"6 4\"");
     last_label = (std::max)(y_of(b.loss) - 4, last_label + 12);
-    out += svg::label(std::to_string(width - right - 4), svg::number(last_label), "end", "#555", b.name + " " + tick_name(b.loss, 0.001));
+    out += svg::label(std::to_string(width - right - 4), svg::number(last_label), "end", "#555",
+                      b.name + " " + tick_name(b.loss, 0.001));
   }
-  const auto curve = [&](const std::vector<CurvePoint>& points, std::string_view colour, std::string_view stroke, bool dots) {
+  const auto curve = [&](const std::vector<CurvePoint>& points, std::string_view colour, std::string_view stroke,
+                         bool dots) {
     if (points.empty()) return;
     std::string d;
-    for (const CurvePoint& p : points) d += (d.empty() ? "M" : "L") + svg::number(x_of(p.step)) + " " + svg::number(y_of(p.loss));
-    out += "<path d=\"" + d + "\" fill=\"none\" stroke=\"" + std::string(colour) + "\" stroke-width=\"" + std::string(stroke) +
-           "\" stroke-linejoin=\"round\"/>\n";
+    for (const CurvePoint& p : points)
+      d += (d.empty() ? "M" : "L") + svg::number(x_of(p.step)) + " " + svg::number(y_of(p.loss));
+    out += "<path d=\"" + d + "\" fill=\"none\" stroke=\"" + std::string(colour) + "\" stroke-width=\"" +
+           std::string(stroke) + "\" stroke-linejoin=\"round\"/>\n";
     if (!dots && points.size() > 1) return;
     for (const CurvePoint& p : points) {
-      out += "<circle cx=\"" + svg::number(x_of(p.step)) + "\" cy=\"" + svg::number(y_of(p.loss)) + "\" r=\"2.5\" fill=\"" + std::string(colour) + "\"/>\n";
+      out += "<circle cx=\"" + svg::number(x_of(p.step)) + "\" cy=\"" + svg::number(y_of(p.loss)) +
+             "\" r=\"2.5\" fill=\"" + std::string(colour) + "\"/>\n";
     }
   };
   curve(train_points, svg::colours[5], "1.2", false);
@@ -365,7 +411,8 @@ struct Part {
   int legend = left;
   const auto name = [&](std::string_view words, std::string_view colour, const std::vector<CurvePoint>& points) {
     if (points.empty()) return;
-    out += "<rect x=\"" + std::to_string(legend) + "\" y=\"30\" width=\"14\" height=\"4\" fill=\"" + std::string(colour) + "\"/>\n";
+    out += "<rect x=\"" + std::to_string(legend) + "\" y=\"30\" width=\"14\" height=\"4\" fill=\"" +
+           std::string(colour) + "\"/>\n";
     const std::string last = std::string(words) + " " + tick_name(points.back().loss, 0.001);
     out += svg::label(std::to_string(legend + 19), "36", "start", "#222", last);
     legend += 140;

@@ -1,7 +1,7 @@
 // report/wav.hpp - a small synthesiser: a Score as a 16-bit WAV file that any player opens.
-//   Additive wavetables, one family per eight General MIDI programmes, each with a body and a bright part that fades sooner;
-//   drums from noise and swept tones; a little room; a soft limiter, so nothing clips. Integers from the tempo map's seconds
-//   onward: the same score gives the same bytes everywhere.
+//   Additive wavetables, one family per eight General MIDI programmes, each with a body and a bright part that fades
+//   sooner; drums from noise and swept tones; a little room; a soft limiter, so nothing clips. Integers from the tempo
+//   map's seconds onward: the same score gives the same bytes everywhere.
 #pragma once
 
 #include <algorithm>
@@ -27,10 +27,10 @@ namespace midigpt {
 inline namespace v0 {
 
 struct WavOptions {
-  int sample_rate = 44100;      // 8000..96000
+  int sample_rate = 44100;  // 8000..96000
   bool stereo = true;
-  bool room = true;             // reverberation
-  double max_seconds = 900;     // what comes later is not rendered
+  bool room = true;          // reverberation
+  double max_seconds = 900;  // what comes later is not rendered
 };
 
 namespace detail::wav {
@@ -71,11 +71,14 @@ class Synth {
  private:
   static constexpr int block = 32;  // samples between envelope points
 
-  [[nodiscard]] std::int64_t samples(std::int64_t milliseconds) const { return (std::max)(milliseconds * rate_ / 1000, std::int64_t{1}); }
+  [[nodiscard]] std::int64_t samples(std::int64_t milliseconds) const {
+    return (std::max)(milliseconds * rate_ / 1000, std::int64_t{1});
+  }
 
   /// Per block, Q30: halves in `half` samples. ln 2 = 744261118 / 2^30.
   [[nodiscard]] static std::int64_t decay_factor(std::int64_t half) {
-    return (std::int64_t{1} << 30) - (std::min)(std::int64_t{744261118} * block / (std::max)(half, std::int64_t{block}), std::int64_t{1} << 29);
+    return (std::int64_t{1} << 30) -
+           (std::min)(std::int64_t{744261118} * block / (std::max)(half, std::int64_t{block}), std::int64_t{1} << 29);
   }
 
   /// The wave of a timbre with as many partials as stay below the Nyquist frequency at this step.
@@ -103,7 +106,8 @@ class Synth {
     const Wave& bright = wave(timbre.bright, step);
     const std::int64_t attack = samples(timbre.attack_ms), release = samples(timbre.release_ms);
     const int key_scale = (std::max)(120 - voice.pitch, 20);  // higher strings are shorter
-    const std::int64_t body_decay = timbre.body_half_ms == 0 ? 0 : decay_factor(samples(timbre.body_half_ms * key_scale / 60));
+    const std::int64_t body_decay =
+        timbre.body_half_ms == 0 ? 0 : decay_factor(samples(timbre.body_half_ms * key_scale / 60));
     const std::int64_t bright_decay = decay_factor(samples(timbre.bright_half_ms * key_scale / 60));
     const std::int64_t bright_floor = (std::int64_t{1} << 30) * timbre.bright_floor / 100;
     const std::int64_t release_decay = decay_factor((std::max)(release / 6, std::int64_t{1}));
@@ -131,7 +135,8 @@ class Synth {
       if (timbre.vibrato > 0 && age > samples(250)) {  // 5.5 Hz, a triangle
         const std::int64_t turn = (age * 11 / 2) * 4096 / rate_ & 4095;
         const std::int64_t swing = (turn < 2048 ? turn : 4095 - turn) - 1024;
-        now_step = static_cast<std::uint32_t>(step + static_cast<std::int64_t>(step) * swing * timbre.vibrato / (1024 * 2048));
+        now_step =
+            static_cast<std::uint32_t>(step + static_cast<std::int64_t>(step) * swing * timbre.vibrato / (1024 * 2048));
       }
       const auto count = (std::min)(std::int64_t{block}, end - at);
       for (std::int64_t i = 0; i < count; ++i) {
@@ -139,7 +144,8 @@ class Synth {
         const std::int32_t part = static_cast<std::int32_t>(phase >> (32 - wave_bits - 12) & 0xFFF);
         const std::int32_t b = body[cell] + ((body[cell + 1] - body[cell]) * part >> 12);
         const std::int32_t h = bright[cell] + ((bright[cell + 1] - bright[cell]) * part >> 12);
-        add(static_cast<std::size_t>(at + i), static_cast<std::int32_t>((b * body_gain + h * bright_gain) >> 31), left, right);
+        add(static_cast<std::size_t>(at + i), static_cast<std::int32_t>((b * body_gain + h * bright_gain) >> 31), left,
+            right);
         body_gain += body_slope;
         bright_gain += bright_slope;
         phase += now_step;
@@ -152,13 +158,15 @@ class Synth {
   void play_drum(const Voice& voice) {
     const DrumSound& drum = drum_sound(voice.pitch);
     const auto size = static_cast<std::int64_t>(mix_.left.size());
-    const std::int64_t tone_decay = decay_factor(samples(drum.tone_half_ms)), noise_decay = decay_factor(samples(drum.noise_half_ms));
+    const std::int64_t tone_decay = decay_factor(samples(drum.tone_half_ms)),
+                       noise_decay = decay_factor(samples(drum.noise_half_ms));
     const std::int64_t sweep_decay = decay_factor(samples(12));
     const auto hz = [&](int f) { return (std::int64_t{f} << 32) / rate_; };
     const std::int32_t left = (std::min)(127 - voice.pan, 63) + 1, right = (std::min)(voice.pan, 63) + 1;
     const std::int64_t length = samples(8 * (std::max)(drum.tone_half_ms, drum.noise_half_ms));
     const std::int64_t end = (std::min)(voice.start + length, size), attack = samples(1);
-    std::int64_t tone = (std::int64_t{1} << 30) * drum.tone_gain / 100, noise = (std::int64_t{1} << 30) * drum.noise_gain / 100;
+    std::int64_t tone = (std::int64_t{1} << 30) * drum.tone_gain / 100,
+                 noise = (std::int64_t{1} << 30) * drum.noise_gain / 100;
     std::int64_t sweep = hz(drum.start_hz) - hz(drum.end_hz);
     std::uint32_t phase = 0;
     std::int32_t before = 0, before2 = 0;
@@ -170,13 +178,16 @@ class Synth {
       for (std::int64_t i = 0; i < count; ++i) {
         const std::int64_t age = at - voice.start + i;
         const auto white = static_cast<std::int32_t>(random.at(static_cast<std::uint64_t>(age)) >> 49) - 16384;
-        const std::int32_t high = drum.colour == 0 ? (white + before) / 2 : drum.colour == 1 ? white - before : white - before2;
+        const std::int32_t high = drum.colour == 0   ? (white + before) / 2
+                                  : drum.colour == 1 ? white - before
+                                                     : white - before2;
         before2 = before;
         before = white;
         std::int64_t gain = voice.gain;
         if (age < attack) gain = gain * age / attack;
         if (end - at - i < attack) gain = gain * (end - at - i) / attack;
-        const std::int64_t tone_now = tone + (tone_next - tone) * i / block, noise_now = noise + (noise_next - noise) * i / block;
+        const std::int64_t tone_now = tone + (tone_next - tone) * i / block,
+                           noise_now = noise + (noise_next - noise) * i / block;
         const std::int64_t s = (sine_[phase >> (32 - wave_bits)] * tone_now + high * noise_now) >> 30;
         add(static_cast<std::size_t>(at + i), static_cast<std::int32_t>(s * gain >> 15), left, right);
         phase += step;
@@ -240,7 +251,12 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
 }
 
 [[nodiscard]] constexpr int drum_pan(int key) noexcept {
-  return key == 42 || key == 44 || key == 46 ? 80 : key == 51 || key == 59 || key == 49 ? 46 : key == 70 ? 88 : key == 43 || key == 45 ? 52 : key == 47 || key == 50 ? 74 : 64;
+  return key == 42 || key == 44 || key == 46   ? 80
+         : key == 51 || key == 59 || key == 49 ? 46
+         : key == 70                           ? 88
+         : key == 43 || key == 45              ? 52
+         : key == 47 || key == 50              ? 74
+                                               : 64;
 }
 
 /// The notes in order of time, with the programme, volume, expression and pan that hold when they begin.
@@ -268,17 +284,22 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
 
   const TempoMap tempo(score);
   const auto sample = [&](std::int64_t tick) {  // the odd offset keeps rounding away from the halves that tempi produce
-    return static_cast<std::int64_t>(std::floor((std::min)(tempo.seconds(tick), max_seconds + 60) * rate + 0.50001234567));
+    return static_cast<std::int64_t>(
+        std::floor((std::min)(tempo.seconds(tick), max_seconds + 60) * rate + 0.50001234567));
   };
   std::array<Channel, 16> channels;
   std::vector<Voice> voices;
   for (const Event& e : events) {
     if (e.control != nullptr) {
       Channel& c = channels[e.control->channel()];
-      if (e.control->kind() == 0xC0) c.program = e.control->data1;
-      else if (e.control->data1 == 7) c.volume = e.control->data2;
-      else if (e.control->data1 == 11) c.expression = e.control->data2;
-      else c.pan = e.control->data2;
+      if (e.control->kind() == 0xC0)
+        c.program = e.control->data1;
+      else if (e.control->data1 == 7)
+        c.volume = e.control->data2;
+      else if (e.control->data1 == 11)
+        c.expression = e.control->data2;
+      else
+        c.pan = e.control->data2;
       continue;
     }
     const Note& n = *e.note;
