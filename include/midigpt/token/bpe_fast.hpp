@@ -225,7 +225,7 @@ class FastBpe {
   /// The symbol of an ASCII byte of plain text, k_unknown_symbol when it has none or needs a closer look.
   [[nodiscard]] BpeSymbol ascii_symbol(std::size_t byte) const noexcept {
     const std::uint32_t cell = table_.map()[static_cast<char32_t>(byte)];
-    if (byte == ' ') return space_;
+    if (byte == ' ' && cell < CharTable::k_special) return space_;
     return cell < CharTable::k_no_symbol ? cell : k_unknown_symbol;
   }
 

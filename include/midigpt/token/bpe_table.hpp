@@ -46,6 +46,7 @@ inline constexpr std::array<std::uint64_t, k_small> k_multipliers = [] {
 struct BpeTableScratch {
   std::vector<BpeSymbol> text;                  // a segment too long for the array
   std::vector<BpeSymbol> symbols, next_window;  // a window, after its merges: its pieces
+  std::vector<BpeSymbol> pieces;                // of a long segment
   std::vector<std::uint32_t> ranks, next, prev;
   std::vector<std::uint64_t> queue;
 };
@@ -155,41 +156,15 @@ class BpeTable {
     }
   }
 
-  /// Encodes a segment of any size, linear in its length, and calls emit(symbol) for each piece.
+  /// Encodes a segment of any size and calls emit(symbol) for each piece. Linear in its length unless the right end
+  /// decides the left one over more than a window (no trained model does that): then O(n log n).
   template <class Emit>
   void encode_long(std::span<const BpeSymbol> text, BpeTableScratch& scratch, Emit&& emit) const {
-    std::size_t begin = 0, width = k_small;
-    auto& window = scratch.symbols;
-    auto& next = scratch.next_window;
-    const auto encode_at = [&](std::size_t at, std::size_t size, std::vector<BpeSymbol>& into) {
-      const auto part = text.subspan(at, (std::min)(size, text.size() - at));
-      into.assign(part.begin(), part.end());
-      merge_window(into, scratch);
-    };
-    encode_at(begin, width, window);
-    while (begin + width < text.size()) {
-      // the last piece that begins in the first three quarters of the window
-      std::size_t keep = 0, chars = 0;
-      while (keep + 1 < window.size() && chars + chars_of(window[keep]) <= width - width / 4) chars += chars_of(window[keep++]);
-      if (keep > 0) encode_at(begin + chars, width, next);
-      if (keep == 0 || next.front() != window[keep]) {
-        width *= 2;
-        encode_at(begin, width, window);
-        continue;
-      }
-      const BpeSymbol first = window[keep];
-      for (std::size_t i = 0; i < keep; ++i) emit(window[i]);
-      begin += chars;
-      if (width > k_small) {  // back to short windows, if a short one begins with the same piece
-        encode_at(begin, k_small, window);
-        if (window.front() == first) {
-          width = k_small;
-          continue;
-        }
-      }
-      std::swap(window, next);
+    if (!encode_windows(text, scratch)) {
+      scratch.pieces.assign(text.begin(), text.end());
+      merge_window(scratch.pieces, scratch);
     }
-    for (const BpeSymbol s : window) emit(s);
+    for (const BpeSymbol s : scratch.pieces) emit(s);
   }
 
   /// Calls visit(symbol, characters) for every piece of two and more characters that encodes to itself.
@@ -396,6 +371,46 @@ class BpeTable {
 
   [[nodiscard]] std::size_t chars_of(BpeSymbol s) const noexcept {
     return s < chars_ || s >= k_unknown_symbol ? 1 : spelling(s).size();
+  }
+
+  /// Fills scratch.pieces; false when windows do not join.
+  [[nodiscard]] bool encode_windows(std::span<const BpeSymbol> text, BpeTableScratch& scratch) const {
+    auto& window = scratch.symbols;
+    auto& next = scratch.next_window;
+    scratch.pieces.clear();
+    const auto encode_at = [&](std::size_t at, std::size_t size, std::vector<BpeSymbol>& into) {
+      const auto part = text.subspan(at, (std::min)(size, text.size() - at));
+      into.assign(part.begin(), part.end());
+      merge_window(into, scratch);
+    };
+    std::size_t begin = 0, width = k_small;
+    BpeSymbol first = 0;  // the piece that must stand at `begin`
+    encode_at(begin, width, window);
+    while (begin + width < text.size()) {
+      // the last piece that begins in the first three quarters of the window
+      std::size_t keep = 0, chars = 0;
+      while (keep + 1 < window.size() && chars + chars_of(window[keep]) <= width - width / 4) chars += chars_of(window[keep++]);
+      if (keep > 0) encode_at(begin + chars, width, next);
+      if (keep == 0 || next.front() != window[keep]) {
+        width *= 2;
+        encode_at(begin, width, window);
+        if (begin > 0 && window.front() != first) return false;
+        continue;
+      }
+      first = window[keep];
+      scratch.pieces.insert(scratch.pieces.end(), window.begin(), window.begin() + static_cast<std::ptrdiff_t>(keep));
+      begin += chars;
+      if (width > k_small) {  // back to short windows, if a short one begins with the same piece
+        encode_at(begin, k_small, window);
+        if (window.front() == first) {
+          width = k_small;
+          continue;
+        }
+      }
+      std::swap(window, next);
+    }
+    scratch.pieces.insert(scratch.pieces.end(), window.begin(), window.end());
+    return true;
   }
 
   CharTable map_;

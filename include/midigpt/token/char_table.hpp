@@ -82,8 +82,10 @@ class CharTable {
     if (!complete || !readable) return false;
     for (const SpmPiece& p : model.pieces) {
       if (p.type != PieceType::user_defined) continue;
-      const Utf8Char first = utf8_decode(p.piece, 0);
-      if (!first.valid) return false;
+      // A leading U+2581 can come from a space: the character after it gives such a symbol away.
+      const std::string_view rest = std::string_view(p.piece).substr(p.piece.starts_with(k_space_mark) ? k_space_mark.size() : 0);
+      const Utf8Char first = rest.empty() ? Utf8Char{} : utf8_decode(rest, 0);
+      if (!first.valid || (rest.size() < p.piece.size() && (first.code_point == U' ' || first.code_point == U'\u2581'))) return false;
       cell(first.code_point) |= k_special;
     }
     cell(U'\0') |= k_special;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -37,6 +38,20 @@ struct EncodedPiece {
   std::size_t point_begin = 0, point_end = 0;
 
   friend bool operator==(const EncodedPiece&, const EncodedPiece&) = default;
+};
+
+/// How sample() draws.
+struct SampleOptions {
+  /// BPE: the probability that a merge is skipped. Unigram: a path's weight is exp(alpha * its score).
+  double alpha = 0.1;
+  /// Unigram only: draw among so many best paths; negative: among all; 0 and 1: no drawing.
+  int nbest_size = -1;
+};
+
+/// One of the n best encodings and the sum of its piece scores.
+struct ScoredEncoding {
+  std::vector<EncodedPiece> pieces;
+  float score = 0.0f;
 };
 
 /// What is done to an encoding after the fact, in the given order.
@@ -85,6 +100,34 @@ class Tokenizer {
     return located(text, normalized, spans);
   }
 
+  /// One of the possible encodings, drawn: BPE dropout or unigram sampling. Word and character models have but one.
+  [[nodiscard]] std::vector<std::int32_t> sample(std::string_view text, Rng& rng, const SampleOptions& options = {}) const {
+    const std::string normalized = normalizer_.normalise(text);
+    std::vector<std::int32_t> ids;
+    put_ids(normalized, sample_spans(normalized, rng, options), ids);
+    return ids;
+  }
+  [[nodiscard]] std::vector<EncodedPiece> sample_pieces(std::string_view text, Rng& rng, const SampleOptions& options = {}) const {
+    const NormalizedText normalized = normalizer_.normalise_with_offsets(text);
+    return located(text, normalized, sample_spans(normalized.text, rng, options));
+  }
+
+  /// The `n` best encodings of a unigram model, best first. n below 1 counts as 1, above 1024 as 1024.
+  [[nodiscard]] Result<std::vector<ScoredEncoding>> n_best(std::string_view text, int n) const {
+    if (model_type() != ModelType::unigram) return Error{Errc::unsupported, 0, "n best encodings need a unigram model"};
+    const NormalizedText normalized = normalizer_.normalise_with_offsets(text);
+    std::vector<ScoredEncoding> out;
+    if (n <= 1 || normalized.text.empty()) {
+      out.push_back({encode_pieces(text), 0.0f});
+      return out;
+    }
+    for (const ScoredSpans& best : unigram_.n_best(vocab_, normalized.text, static_cast<std::size_t>((std::min)(n, 1024)))) {
+      out.push_back({located(text, normalized, best.spans), best.score});
+    }
+    return out;
+  }
+
+  /// Encodes many texts; the result does not depend on the number of threads.
   [[nodiscard]] std::vector<std::vector<std::int32_t>> encode_batch(std::span<const std::string_view> texts, ThreadPool& pool) const {
     std::vector<std::vector<std::int32_t>> out(texts.size());
     constexpr std::size_t block = 64;
@@ -252,8 +295,8 @@ class Tokenizer {
 
   void encode(std::string_view text, std::vector<std::int32_t>& out, Scratch& scratch) const {
     out.clear();
-    bool after_unknown = false;
     if (fast_) {
+      bool after_unknown = false;
       const BpeTable& table = fast_->table();
       const auto emit = [&](BpeSymbol symbol) {
         const std::int32_t id = table.id(symbol);
@@ -269,22 +312,52 @@ class Tokenizer {
       };
       if (fast_->encode_plain(text, scratch.table, emit)) return;
       out.clear();
-      after_unknown = false;
     }
     normalizer_.normalise(text, scratch.normalized);
     scratch.spans.clear();
     encode_spans(scratch.normalized, scratch.spans, scratch);
+    put_ids(scratch.normalized, scratch.spans, out);
+  }
+
+  void put_ids(std::string_view normalized, std::span<const PieceSpan> spans, std::vector<std::int32_t>& out) const {
     std::size_t at = 0;
-    for (const PieceSpan& s : scratch.spans) {
+    bool after_unknown = false;
+    for (const PieceSpan& s : spans) {
       const bool unknown = s.id == vocab_.unk_id();
       if (unknown) {
-        put_unknown(std::string_view(scratch.normalized).substr(at, s.size), after_unknown, out);
+        put_unknown(normalized.substr(at, s.size), after_unknown, out);
       } else {
         out.push_back(s.id);
       }
       after_unknown = unknown;
       at += s.size;
     }
+  }
+
+  /// One drawn encoding of normalised text.
+  [[nodiscard]] std::vector<PieceSpan> sample_spans(std::string_view normalized, Rng& rng, const SampleOptions& options) const {
+    std::vector<PieceSpan> out;
+    Scratch scratch;
+    if (model_type() == ModelType::bpe && options.alpha > 0.0) {
+      const BpeDropout dropout{options.alpha, &rng};
+      bpe_encode(vocab_, user_defined_, normalized, out, scratch.general, &dropout);
+    } else if (model_type() != ModelType::unigram || normalized.empty() || options.nbest_size == 0 || options.nbest_size == 1) {
+      encode_spans(normalized, out, scratch);
+    } else if (options.nbest_size < 0) {
+      unigram_.sample(vocab_, normalized, options.alpha, rng, out);
+    } else {
+      auto best = unigram_.n_best(vocab_, normalized, static_cast<std::size_t>(options.nbest_size));
+      double sum = 0.0;
+      const auto weight = [&](const ScoredSpans& s) {
+        return std::exp(options.alpha * (static_cast<double>(s.score) - static_cast<double>(best[0].score)));
+      };
+      for (const ScoredSpans& s : best) sum += weight(s);
+      double left = rng.uniform() * sum;
+      std::size_t chosen = 0;
+      while (chosen + 1 < best.size() && (left -= weight(best[chosen])) >= 0.0) ++chosen;
+      out = std::move(best[chosen].spans);
+    }
+    return out;
   }
 
   /// Byte pieces, or one unknown for a run of them.
