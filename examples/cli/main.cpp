@@ -1,5 +1,6 @@
 // midigpt - the library as a program: dice, info, pack, unpack, train, generate, eval, spm_train, spm_encode, spm_decode...
 //   Exit codes: 0 done, 1 could not do it, 2 wrong use, 130 stopped by Ctrl-C with everything saved.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <span>
@@ -17,16 +18,16 @@
 namespace {
 
 struct SpmProgram {
-  std::string_view name, what;
+  std::string_view name, what, example;
   int (*run)(std::span<const std::string_view>);
 };
 
 constexpr SpmProgram k_spm_programs[] = {
-    {"spm_train", "train a vocabulary; the flags of SentencePiece's program", cli::run_spm_train},
-    {"spm_encode", "text to pieces or ids, line by line", cli::run_spm_encode},
-    {"spm_decode", "pieces or ids to text, line by line", cli::run_spm_decode},
-    {"spm_normalize", "text as a model's normaliser sees it", cli::run_spm_normalize},
-    {"spm_export_vocab", "the vocabulary of a model as text", cli::run_spm_export_vocab},
+    {"spm_train", "train a vocabulary", "--input=corpus.txt --model_prefix=m --model_type=bpe --vocab_size=8000", cli::run_spm_train},
+    {"spm_encode", "text to pieces or ids, line by line", "--model=m.model --output_format=id <corpus.txt >ids.txt", cli::run_spm_encode},
+    {"spm_decode", "pieces or ids to text, line by line", "--model=m.model --input_format=id <ids.txt", cli::run_spm_decode},
+    {"spm_normalize", "text as a model's normaliser sees it", "--model=m.model <corpus.txt", cli::run_spm_normalize},
+    {"spm_export_vocab", "the vocabulary of a model as text", "--model=m.model --output=m.vocab", cli::run_spm_export_vocab},
 };
 
 int fail(int code, const std::string& command, const std::string& what) {
@@ -47,6 +48,11 @@ int main(int argc, char** argv) {
     for (const SpmProgram& program : k_spm_programs) {
       if (words.empty() || words[0] != program.name) continue;
       command = program.name;
+      if (std::find(words.begin(), words.end(), "--help") != words.end()) {
+        std::printf("midigpt %s: %s. Its flags are those of SentencePiece's %s, as --name=value.\n\nExample: midigpt %s %s\n", program.name.data(),
+                    program.what.data(), program.name.data(), program.name.data(), program.example.data());
+        return 0;
+      }
       return program.run(std::span(words).subspan(1));
     }
 
@@ -58,11 +64,12 @@ int main(int argc, char** argv) {
     cli::add_model_commands(app);
     for (const SpmProgram& program : k_spm_programs) app.add_subcommand(std::string(program.name), std::string(program.what));
     if (!words.empty()) command = words[0].starts_with('-') ? "" : std::string(words[0]);
-    app.parse(argc, argv);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& help) {  // --help, --version
+      return app.exit(help);
+    }
     return cli::exit_code();
-  } catch (const CLI::Success& help) {  // --help, --version
-    std::fputs((std::string(help.what()) + "\n").c_str(), stdout);
-    return 0;
   } catch (const CLI::ParseError& e) {
     return fail(2, "", std::string(e.what()) + "; see midigpt " + (command.empty() ? "" : command + " ") + "--help");
   } catch (const cli::WrongUse& e) {
