@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <midigpt/core/rng.hpp>
+
 using namespace midigpt;
 
 TEST_CASE("utf8: every scalar value survives encode and decode") {
@@ -68,4 +70,63 @@ TEST_CASE("utf8: text to code points and back; ill-formed bytes are counted one 
   const std::string broken = "ab\xF1\x80\x8C" "c";
   CHECK(utf8_first_invalid(broken) == 2);
   CHECK(utf8_code_points(broken) == U"ab\uFFFD\uFFFD\uFFFDc");
+}
+
+TEST_CASE("utf8: long texts are encoded, decoded and checked in blocks with the same result as one by one") {
+  std::size_t wrong = 0;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    Rng rng(seed);
+    std::u32string points;
+    const double wide = seed % 4 == 0 ? 1.0 : 0.98;
+    for (int i = rng.between(0, 300); i > 0; --i) {
+      const auto any = [&] { return rng.chance(wide) ? 0x10000 + rng.below(0x100000) : rng.below(0xD800); };
+      points.push_back(static_cast<char32_t>(any()));
+    }
+    std::string text;
+    for (const char32_t c : points) utf8_append(text, c);
+    wrong += utf8_encode(points) != text || utf8_code_points(text) != points || utf8_first_invalid(text) != std::string::npos;
+
+    if (text.empty()) continue;
+    text[rng.below(static_cast<std::uint32_t>(text.size()))] = static_cast<char>(rng.below(256));
+    std::u32string slow;
+    std::size_t first_invalid = std::string::npos;
+    for (std::size_t at = 0; at < text.size();) {
+      const Utf8Char c = utf8_decode(text, at);
+      if (!c.valid && first_invalid == std::string::npos) first_invalid = at;
+      slow.push_back(c.code_point);
+      at += c.size;
+    }
+    wrong += utf8_code_points(text) != slow || utf8_first_invalid(text) != first_invalid;
+  }
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("utf8: every 4-byte character and every wrong byte in it is the same inside a block") {
+  std::size_t wrong = 0;
+  std::u32string points;
+  std::string text;
+  for (char32_t c = 0x10000; c <= 0x10FFFF; ++c) {
+    points.push_back(c);
+    utf8_append(text, c);
+  }
+  wrong += utf8_encode(points) != text || utf8_code_points(text) != points || utf8_first_invalid(text) != std::string::npos;
+  const std::string note = "\xF1\x80\x8C\xBC";
+  for (int position = 0; position < 4; ++position) {
+    for (int second = 0x80; second <= 0xBF; ++second) {
+      for (int byte = 0; byte < 256; ++byte) {
+        std::string block;
+        for (int i = 0; i < 40; ++i) block += note;
+        block[45] = static_cast<char>(second);
+        block[44 + static_cast<std::size_t>(position)] = static_cast<char>(byte);
+        std::size_t first_invalid = std::string::npos;
+        for (std::size_t at = 0; at < block.size() && first_invalid == std::string::npos;) {
+          const Utf8Char c = utf8_decode(block, at);
+          if (!c.valid) first_invalid = at;
+          at += c.size;
+        }
+        wrong += utf8_first_invalid(block) != first_invalid;
+      }
+    }
+  }
+  CHECK(wrong == 0);
 }

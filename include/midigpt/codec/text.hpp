@@ -88,13 +88,8 @@ inline constexpr std::array<CodecName, 4> k_codec_names{{
 
 /// Notes in a text, controls and foreign characters not counted: what bits per note are divided by.
 [[nodiscard]] inline std::size_t count_text_notes(std::string_view text, CodecKind) {
-  std::size_t notes = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Char c = utf8_decode(text, at);
-    notes += c.valid && PackedNote::is_note(c.code_point);
-    at += c.size;
-  }
-  return notes;
+  const std::u32string points = utf8_code_points(text);
+  return static_cast<std::size_t>(std::count_if(points.begin(), points.end(), PackedNote::is_note));
 }
 
 /// Columns of `append_features`.

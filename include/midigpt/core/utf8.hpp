@@ -1,8 +1,11 @@
 // core/utf8.hpp - UTF-8 as Unicode 15 section 3.9 defines it: no overlong forms, no surrogates, nothing above U+10FFFF.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -69,32 +72,101 @@ inline void utf8_append(std::string& out, char32_t c) {
   }
 }
 
+namespace detail::utf8 {
+
+// Notes are 4-byte characters, so long runs of them are the common text here: they go in blocks that the compiler turns
+// into vector code, without a branch per character. Anything else takes the road above.
+inline constexpr std::size_t k_block = 32;  // more than what compilers unroll whole instead of making vectors
+inline constexpr bool k_little_endian = std::endian::native == std::endian::little;
+
+/// True if a block of 4-byte characters stands at `bytes`; then they are in `points`. Requires: k_block * 4 bytes,
+/// little endian.
+[[nodiscard]] inline bool decode_block(const char* bytes, char32_t* points) noexcept {
+  std::uint32_t words[k_block];
+  std::memcpy(words, bytes, sizeof words);
+  std::uint32_t bad = 0;
+  for (std::size_t i = 0; i < k_block; ++i) {
+    const std::uint32_t w = words[i];
+    const std::uint32_t c = (w & 0x07u) << 18 | (w & 0x3F00u) << 4 | (w >> 10 & 0xFC0u) | (w >> 24 & 0x3Fu);
+    bad |= ((w & 0xC0C0C0F8u) ^ 0x808080F0u) | ((c - 0x10000u) & 0xFFF00000u);
+    points[i] = static_cast<char32_t>(c);
+  }
+  return bad == 0;
+}
+
+/// True if all characters of a block take 4 bytes each; then their UTF-8 is in `bytes`. Requires: k_block * 4 bytes,
+/// little endian.
+[[nodiscard]] inline bool encode_block(const char32_t* points, char* bytes) noexcept {
+  std::uint32_t words[k_block];
+  std::uint32_t bad = 0;
+  for (std::size_t i = 0; i < k_block; ++i) {
+    const auto c = static_cast<std::uint32_t>(points[i]);
+    bad |= (c - 0x10000u) & 0xFFF00000u;
+    words[i] = 0x808080F0u | c >> 18 | (c >> 4 & 0x3F00u) | (c << 10 & 0x3F0000u) | (c << 24 & 0x3F000000u);
+  }
+  std::memcpy(bytes, words, sizeof words);
+  return bad == 0;
+}
+
+}  // namespace detail::utf8
+
 /// UTF-8 of a sequence of scalar values. Requires: every element is one.
 [[nodiscard]] inline std::string utf8_encode(std::u32string_view points) {
-  std::string out;
-  out.reserve(points.size() * 4);
-  for (const char32_t c : points) utf8_append(out, c);
+  using namespace detail::utf8;
+  std::string out(points.size() * 4, '\0');
+  std::size_t size = 0;
+  std::string some;
+  for (std::size_t i = 0; i < points.size();) {
+    if (k_little_endian && points.size() - i >= k_block && encode_block(points.data() + i, out.data() + size)) {
+      size += k_block * 4;
+      i += k_block;
+    } else {
+      some.clear();
+      for (const std::size_t end = (std::min)(i + k_block, points.size()); i < end; ++i) utf8_append(some, points[i]);
+      std::memcpy(out.data() + size, some.data(), some.size());
+      size += some.size();
+    }
+  }
+  out.resize(size);
   return out;
 }
 
 /// Code points of `text`; each ill-formed byte becomes one U+FFFD.
 [[nodiscard]] inline std::u32string utf8_code_points(std::string_view text) {
-  std::u32string out;
-  out.reserve(text.size() / 2);
+  using namespace detail::utf8;
+  std::u32string out(text.size() / 4 + k_block, U'\0');
+  std::size_t size = 0;
   for (std::size_t at = 0; at < text.size();) {
-    const Utf8Char c = utf8_decode(text, at);
-    out.push_back(c.code_point);
-    at += c.size;
+    if (out.size() - size < k_block) out.resize((std::min)(out.size() * 2, size + (text.size() - at)) + k_block);
+    if (k_little_endian && text.size() - at >= k_block * 4 && decode_block(text.data() + at, out.data() + size)) {
+      size += k_block;
+      at += k_block * 4;
+    } else {
+      for (std::size_t i = 0; i < k_block && at < text.size(); ++i) {
+        const Utf8Char c = utf8_decode(text, at);
+        out[size++] = c.code_point;
+        at += c.size;
+      }
+    }
   }
+  out.resize(size);
   return out;
 }
 
 /// The offset of the first ill-formed byte, or npos if `text` is valid UTF-8.
-[[nodiscard]] constexpr std::size_t utf8_first_invalid(std::string_view text) noexcept {
+[[nodiscard]] inline std::size_t utf8_first_invalid(std::string_view text) noexcept {
+  using namespace detail::utf8;
+  char32_t points[k_block];
   for (std::size_t at = 0; at < text.size();) {
-    const Utf8Char c = utf8_decode(text, at);
-    if (!c.valid) return at;
-    at += c.size;
+    if (k_little_endian && text.size() - at >= k_block * 4 && decode_block(text.data() + at, points)) {
+      at += k_block * 4;
+      continue;
+    }
+    for (std::size_t i = 0; i < k_block && at < text.size(); ++i) {
+      const Utf8Char c = utf8_decode(text, at);
+      if (!c.valid) return at;
+      at += c.size;
+    }
   }
   return std::string_view::npos;
 }
