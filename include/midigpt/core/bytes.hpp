@@ -32,6 +32,11 @@ using ByteSpan = std::span<const std::byte>;
 template <class T>
 [[nodiscard]] constexpr T load_le(const std::byte* p) noexcept {
   static_assert(std::is_unsigned_v<T>);
+  if (std::endian::native == std::endian::little && !std::is_constant_evaluated()) {
+    T v{};
+    std::memcpy(&v, p, sizeof v);
+    return v;
+  }
   std::uint64_t v = 0;
   for (std::size_t i = 0; i < sizeof(T); ++i) v |= std::to_integer<std::uint64_t>(p[i]) << (8 * i);
   return static_cast<T>(v);

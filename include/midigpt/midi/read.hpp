@@ -73,9 +73,9 @@ class MidiReader {
    public:
     [[nodiscard]] T* data() noexcept { return data_.get(); }
     [[nodiscard]] std::size_t room() const noexcept { return room_; }
-    /// At least twice the room; the first `used` elements stay.
+    /// Half as much again, or `wanted`; the first `used` elements stay.
     void grow(std::size_t used, std::size_t wanted) {
-      const std::size_t room = (std::max)(wanted, room_ + room_ / 2);
+      const std::size_t room = (std::max)(wanted, room_ + room_ / 2 + 16);
       auto bigger = std::make_unique_for_overwrite<T[]>(room);
       std::copy_n(data_.get(), used, bigger.get());
       data_ = std::move(bigger);
@@ -101,26 +101,56 @@ class MidiReader {
   void read_track(EventCursor& events, Score& score, Call& call);
   void read_meta(const MidiEvent& e, Score& score, Track& track, Call& call) const;
 
-  // An open note keeps its place in the queue of its channel and pitch in its duration: bit 63, and two ids of 31 bits.
-  // An id is base_ + index; a slot with an id below base_ belongs to an earlier track and is empty.
+  void read_channel_messages(EventCursor& events, Call& call);
+  void add(std::int64_t tick, std::uint32_t word, Call& call);
+  void queue(std::uint32_t& slot, std::uint32_t id, Call& call) noexcept;
+  void end_queued(std::uint32_t& slot, std::int64_t tick, std::uint32_t word, Call& call);
+  [[nodiscard]] Note& note(std::uint32_t id) noexcept { return notes_.data()[id - base_]; }
+
+  // A slot of open_ holds the id of the note that the next note-off of its channel and pitch ends: base_ + index. Ids below
+  // base_ belong to earlier tracks: the slot is empty, and nothing has to be cleared. If k_queue is set, end_queued() decides:
+  // several notes are open (one, by pretty_midi's rule). An open note keeps the id of the next one, and the first also that
+  // of the last, in its duration.
+  static constexpr std::uint32_t k_queue = std::uint32_t{1} << 31;
+  static constexpr std::uint32_t k_id = k_queue - 1;
+  static constexpr std::int64_t k_open = (std::numeric_limits<std::int64_t>::min)();
+
   [[nodiscard]] static constexpr std::int64_t link(std::uint32_t next, std::uint32_t last) noexcept {
-    return (std::numeric_limits<std::int64_t>::min)() | std::int64_t{last} << 31 | std::int64_t{next};
+    return k_open | std::int64_t{last} << 31 | std::int64_t{next};
   }
-  [[nodiscard]] static constexpr std::uint32_t next_id(const Note& n) noexcept {
-    return static_cast<std::uint32_t>(n.duration & 0x7FFFFFFF);
-  }
+  [[nodiscard]] static constexpr std::uint32_t next_id(const Note& n) noexcept { return static_cast<std::uint32_t>(n.duration & k_id); }
   [[nodiscard]] static constexpr std::uint32_t last_id(const Note& n) noexcept {
-    return static_cast<std::uint32_t>(n.duration >> 31 & 0x7FFFFFFF);
+    return static_cast<std::uint32_t>(n.duration >> 31 & k_id);
   }
 
   static constexpr std::uint8_t k_most_denominator_log2 = 10;
-  static constexpr std::uint32_t k_most_ids = std::uint32_t{1} << 31;
+
+  [[nodiscard]] static constexpr std::size_t slot_of(std::uint32_t word) noexcept { return (word & 0x7F00u) >> 4 | (word & 0x0Fu); }
+
+  static void begin(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
+    n.tick = tick;
+    n.duration = k_open;
+    n.channel = static_cast<std::uint8_t>(word & 0x0Fu);
+    n.pitch = static_cast<std::uint8_t>(word >> 8 & 0x7Fu);
+    n.velocity = static_cast<std::uint8_t>(word >> 16 & 0x7Fu);
+    n.off_velocity = 64;
+  }
+  /// True for a note without length.
+  static bool end(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
+    n.off_velocity = (word & 0x10u) != 0 ? std::uint8_t{64} : static_cast<std::uint8_t>(word >> 16 & 0x7Fu);
+    n.duration = tick - n.tick;
+    return n.duration == 0;
+  }
 
   Pile<Note> notes_;
   Pile<Note> closed_;  // pretty_midi: notes in the order in which they ended
   Pile<ChannelEvent> events_;
-  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // id of the note to end next, by channel and pitch
+  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // by pitch and channel
   std::uint32_t base_ = 1;
+  // of the current track
+  std::uint32_t count_ = 0;      // in notes_
+  std::size_t event_count_ = 0;  // in events_
+  std::size_t ended_ = 0;        // notes with a note-off; in closed_ for pretty_midi
 };
 
 /// Reads a file of format 0 or 1. One call; a loader keeps a MidiReader.
@@ -193,122 +223,195 @@ inline Result<void> MidiReader::read(ByteSpan bytes, const ReadOptions& options,
 
 inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call) {
   Track& track = score.tracks.emplace_back();
-  const std::size_t most_notes = events.bytes_left() / 3 + 1;
-  if (most_notes >= k_most_ids - base_) {
+  const std::size_t most = events.bytes_left() / 3 + 1;  // notes or events: two data bytes and a delta time each
+  if (most >= k_queue - base_) {
     std::fill(open_.begin(), open_.end(), 0u);
     base_ = 1;
   }
-  const std::uint32_t base = base_;
-  const Pairing pairing = call.options.pairing;
-  std::size_t count = 0, event_count = 0, closed_count = 0;
-  std::uint64_t zero_length = 0, overlapping = 0, stray = 0;
+  count_ = 0;
+  event_count_ = 0;
+  ended_ = 0;
+  const std::uint64_t zero_length_before = call.counts.zero_length_notes;
   MidiEvent e;
-
-  while (events.next(e)) {
-    switch (e.status >> 4) {
-      case 0x9:
-        if (e.data2 != 0) {
-          if (count == notes_.room()) notes_.grow(count, (std::min)(most_notes, events.bytes_left() / 8 + 64));
-          std::uint32_t& slot = open_[std::size_t{e.status & 0x0Fu} << 7 | e.data1];
-          const auto id = static_cast<std::uint32_t>(base + count);
-          Note* const notes = notes_.data();
-          std::int64_t queue = link(0, id);
-          if (slot >= base) {
-            ++overlapping;
-            if (pairing == Pairing::lifo) {
-              queue = link(slot, 0);
-              slot = id;
-            } else {
-              Note& first = notes[slot - base];
-              const std::uint32_t last = last_id(first);
-              if (last != slot) notes[last - base].duration = link(id, 0);
-              first.duration = link(last == slot ? id : next_id(first), id);
-            }
-          } else {
-            slot = id;
-          }
-          notes[count++] = Note{e.tick, queue, static_cast<std::uint8_t>(e.status & 0x0F), e.data1, e.data2, 64};
-          break;
-        }
-        [[fallthrough]];
-      case 0x8: {
-        std::uint32_t& slot = open_[std::size_t{e.status & 0x0Fu} << 7 | e.data1];
-        if (slot < base) {
-          ++stray;
-          break;
-        }
-        const std::uint8_t off_velocity = e.status >= 0x90 ? std::uint8_t{64} : e.data2;
-        Note* const notes = notes_.data();
-        if (pairing != Pairing::pretty_midi) {
-          Note& note = notes[slot - base];
-          const std::uint32_t next = next_id(note);
-          if (pairing == Pairing::fifo && next != 0) {
-            Note& heir = notes[next - base];
-            heir.duration = link(next_id(heir), last_id(note));
-          }
-          slot = next;
-          note.duration = e.tick - note.tick;
-          note.off_velocity = off_velocity;
-          zero_length += note.duration == 0 ? 1u : 0u;
-          break;
-        }
-        // Those that began on this tick stay open if another one ends here, else they vanish.
-        std::uint32_t kept = 0, kept_last = 0;
-        bool any = false;
-        for (std::uint32_t id = slot; id != 0;) {
-          Note& note = notes[id - base];
-          const std::uint32_t next = next_id(note);
-          if (note.tick != e.tick) {
-            any = true;
-            note.duration = e.tick - note.tick;
-            note.off_velocity = off_velocity;
-            if (closed_count == closed_.room()) closed_.grow(closed_count, count + 64);
-            closed_.data()[closed_count++] = note;
-          } else {
-            if (kept == 0) kept = id;
-            kept_last = id;
-          }
-          id = next;
-        }
-        if (!any) {
-          for (std::uint32_t id = slot; id != 0; id = next_id(notes[id - base])) ++zero_length;
-          kept = 0;
-        }
-        slot = kept;  // notes of one tick stand side by side in the queue
-        if (kept != 0) notes[kept - base].duration = link(kept == kept_last ? 0 : next_id(notes[kept - base]), kept_last);
-        break;
-      }
-      case 0xF:
-        read_meta(e, score, track, call);
-        if (call.error) return;
-        break;
-      default:
-        if (event_count == events_.room()) events_.grow(event_count, (std::min)(most_notes, events.bytes_left() / 8 + 64));
-        events_.data()[event_count++] = ChannelEvent{e.tick, e.status, e.data1, e.data2};
+  for (;;) {
+    read_channel_messages(events, call);
+    if (count_ == notes_.room()) {
+      notes_.grow(count_, (std::min)(most, events.bytes_left() / 8 + 64));
+    } else if (event_count_ == events_.room()) {
+      events_.grow(event_count_, (std::min)(most, events.bytes_left() / 8 + 64));
+    } else if (!events.next_checked(e)) {
+      break;
+    } else if (e.status >= 0xF0) {
+      read_meta(e, score, track, call);
+      if (call.error) return;
+    } else {
+      add(e.tick, e.status | std::uint32_t{e.data1} << 8 | std::uint32_t{e.data2} << 16, call);
     }
   }
-  base_ = static_cast<std::uint32_t>(base + count);
-  call.counts.zero_length_notes += zero_length;
-  call.counts.overlapping_notes += overlapping;
-  call.counts.stray_note_offs += stray;
-
   track.end_tick = events.end_tick();
-  track.events.assign(events_.data(), events_.data() + event_count);
-  Note* first = notes_.data();
-  std::size_t size = count;
-  if (pairing == Pairing::pretty_midi) {
-    first = closed_.data();
-    size = closed_count;
-    std::stable_sort(first, first + size, [](const Note& a, const Note& b) { return a.tick < b.tick; });
-    call.counts.unclosed_notes += count - closed_count - zero_length;
-  } else {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (first[i].duration >= 0) continue;
-      first[i].duration = track.end_tick - first[i].tick;
-      ++call.counts.unclosed_notes;
+  track.events.assign(events_.data(), events_.data() + event_count_);
+  Note* notes = notes_.data();
+  if (call.options.pairing == Pairing::pretty_midi) {
+    call.counts.unclosed_notes += count_ - ended_ - (call.counts.zero_length_notes - zero_length_before);
+    notes = closed_.data();
+    std::stable_sort(notes, notes + ended_, [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  } else if (ended_ != count_) {
+    for (Note* n = notes; n != notes + count_; ++n) {
+      if (n->duration < 0) n->duration = track.end_tick - n->tick;
     }
+    call.counts.unclosed_notes += count_ - ended_;
+    ended_ = count_;
   }
-  track.notes.assign(first, first + size);
+  track.notes.assign(notes, notes + ended_);
+  base_ += count_;
+}
+
+/// The hot loop: channel messages with all of their state in registers. Returns at whatever is something else: a meta or
+/// sysex event, the last bytes of the track, a full store, anything malformed.
+inline void MidiReader::read_channel_messages(EventCursor& events, Call& call) {
+  const std::byte* at = events.at_;
+  const std::byte* const fast_end = events.end_ - (std::min)(detail::midi_view::k_longest_message - 1, events.end_ - at);
+  std::uint32_t running = events.running_;
+  std::int64_t tick = events.tick_;
+  Note* const notes = notes_.data();
+  std::uint32_t* const open = open_.data();
+  const std::uint32_t base = base_;
+  const std::uint32_t single = call.options.pairing == Pairing::pretty_midi ? k_queue : 0;
+  const std::size_t room = notes_.room();
+  std::uint32_t count = count_;
+  std::size_t ended = ended_;
+  while (at < fast_end) {
+    const detail::midi_view::Message m = detail::midi_view::decode(at, running);
+    if (m.is_note()) [[likely]] {
+      std::uint32_t& slot = open[slot_of(m.word)];
+      if ((m.word & 0x10u) != 0 && (m.word & 0x7F0000u) != 0) {
+        if (count == room) [[unlikely]] break;
+        tick += m.delta;
+        begin(notes[count], tick, m.word);
+        const std::uint32_t id = base + count++;
+        if (slot < base) [[likely]] {
+          slot = id | single;
+        } else {
+          queue(slot, id, call);
+        }
+      } else {
+        tick += m.delta;
+        const std::uint32_t index = slot - base;
+        if (index < count) [[likely]] {
+          slot = 0;
+          ++ended;
+          if (end(notes[index], tick, m.word)) [[unlikely]] ++call.counts.zero_length_notes;
+        } else {
+          ended_ = ended;
+          end_queued(slot, tick, m.word, call);
+          ended = ended_;
+        }
+      }
+      at = m.rest + 2;
+    } else if (m.is_other() && event_count_ < events_.room()) {
+      tick += m.delta;
+      at = m.rest + (m.is_single() ? 1 : 2);
+      events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(m.word), static_cast<std::uint8_t>(m.word >> 8),
+                                                    m.is_single() ? std::uint8_t{0} : static_cast<std::uint8_t>(m.word >> 16)};
+    } else {
+      break;
+    }
+    running = m.word & 0xFFu;
+  }
+  events.at_ = at;
+  events.running_ = running;
+  events.tick_ = tick;
+  count_ = count;
+  ended_ = ended;
+}
+
+/// One channel message that was read with care: the same as in the hot loop. Requires: room for a note and an event.
+inline void MidiReader::add(std::int64_t tick, std::uint32_t word, Call& call) {
+  if ((word & 0xE0u) != 0x80u) {
+    events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(word), static_cast<std::uint8_t>(word >> 8),
+                                                  static_cast<std::uint8_t>(word >> 16)};
+    return;
+  }
+  std::uint32_t& slot = open_[slot_of(word)];
+  if ((word & 0x10u) != 0 && (word & 0x7F0000u) != 0) {
+    begin(notes_.data()[count_], tick, word);
+    queue(slot, base_ + count_++, call);
+  } else {
+    end_queued(slot, tick, word, call);
+  }
+}
+
+/// Puts an open note in the queue of its channel and pitch.
+inline void MidiReader::queue(std::uint32_t& slot, std::uint32_t id, Call& call) noexcept {
+  const std::uint32_t first = slot & k_id;
+  const bool pretty_midi = call.options.pairing == Pairing::pretty_midi;
+  if (first < base_) {
+    slot = pretty_midi ? id | k_queue : id;
+    return;
+  }
+  ++call.counts.overlapping_notes;
+  if (call.options.pairing == Pairing::lifo) {
+    note(id).duration = link(first, 0);
+    slot = id | k_queue;
+    return;
+  }
+  Note& head = note(first);
+  slot |= k_queue;
+  if (next_id(head) == 0) {
+    head.duration = link(id, id);
+  } else {
+    note(last_id(head)).duration = link(id, 0);
+    head.duration = link(next_id(head), id);
+  }
+}
+
+/// A note-off in full: of none, one or several open notes, by any rule.
+inline void MidiReader::end_queued(std::uint32_t& slot, std::int64_t tick, std::uint32_t word, Call& call) {
+  const std::uint32_t first = slot & k_id;
+  if (first < base_) {
+    ++call.counts.stray_note_offs;
+    return;
+  }
+  Note& head = note(first);
+  const std::uint32_t second = next_id(head), last = last_id(head);
+  if (call.options.pairing == Pairing::pretty_midi) {
+    // Notes that began on this tick stay if an earlier one ends here, else they vanish. They are the last of the queue.
+    std::size_t ending = 0;
+    std::uint64_t staying = 0;
+    std::uint32_t stays = 0;
+    for (std::uint32_t id = first; id != 0;) {
+      Note& n = note(id);
+      const std::uint32_t next = next_id(n);
+      if (n.tick == tick) {
+        if (staying++ == 0) stays = id;
+      } else {
+        end(n, tick, word);
+        if (ended_ + ending == closed_.room()) closed_.grow(ended_ + ending, ended_ + ending + 64);
+        closed_.data()[ended_ + ending++] = n;
+      }
+      id = next;
+    }
+    if (ending == 0) {
+      call.counts.zero_length_notes += staying;
+      stays = 0;
+    }
+    ended_ += ending;
+    slot = stays | k_queue;
+    if (stays != 0) note(stays).duration = staying > 1 ? link(next_id(note(stays)), last) : k_open;
+    return;
+  }
+  if (second == 0) {
+    slot = 0;
+  } else if (call.options.pairing == Pairing::lifo) {
+    slot = next_id(note(second)) != 0 ? second | k_queue : second;
+  } else if (second == last) {
+    slot = second;
+  } else {
+    note(second).duration = link(next_id(note(second)), last);
+    slot = second | k_queue;
+  }
+  ++ended_;
+  if (end(head, tick, word)) ++call.counts.zero_length_notes;
 }
 
 inline void MidiReader::read_meta(const MidiEvent& e, Score& score, Track& track, Call& call) const {

@@ -57,6 +57,61 @@ struct MidiHeader {
   Division division;
 };
 
+namespace detail::midi_view {
+
+inline constexpr std::ptrdiff_t k_longest_message = 8;  // four bytes of delta time, a status, two data bytes, rounded up
+
+/// What stands at one place of a track, taken for a channel message: a delta time, then a word of status | data1 << 8 |
+/// data2 << 16 | any byte << 24, running status put in. `rest` is where the data bytes begin.
+struct Message {
+  const std::byte* rest;
+  std::uint32_t delta, word;
+
+  /// A note-on or note-off with its two data bytes: the common case, known by one comparison.
+  [[nodiscard]] bool is_note() const noexcept { return (word & 0x8080E0u) == 0x80u; }
+  /// Any other channel message with good data bytes.
+  [[nodiscard]] bool is_other() const noexcept {
+    return is_single() ? (word & 0x8000u) == 0 : (word & 0x808080u) == 0x80u && (word & 0xF0u) != 0xF0u;
+  }
+  [[nodiscard]] bool is_single() const noexcept { return (word & 0xE0u) == 0xC0u; }  // one data byte
+};
+
+/// Reads the eight bytes at `at`, which must be there. A delta time of more than four bytes, and no status at all
+/// (`running` 0), leave a word that is neither is_note() nor is_other().
+[[nodiscard]] inline Message decode(const std::byte* at, std::uint32_t running) noexcept {
+  std::uint64_t x = load_le<std::uint64_t>(at);
+  Message m{at + 1, static_cast<std::uint32_t>(x & 0x7F), 0};
+  if ((x & 0x80) == 0) {
+    x >>= 8;
+  } else {
+    m.delta = m.delta << 7 | static_cast<std::uint32_t>(x >> 8 & 0x7F);
+    if ((x & 0x8000) == 0) {
+      m.rest = at + 2;
+      x >>= 16;
+    } else {
+      m.delta = m.delta << 7 | static_cast<std::uint32_t>(x >> 16 & 0x7F);
+      if ((x & 0x800000) == 0) {
+        m.rest = at + 3;
+        x >>= 24;
+      } else {
+        if ((x & 0x80000000) != 0) return m;
+        m.delta = m.delta << 7 | static_cast<std::uint32_t>(x >> 24 & 0x7F);
+        m.rest = at + 4;
+        x >>= 32;
+      }
+    }
+  }
+  m.word = static_cast<std::uint32_t>(x);
+  if ((x & 0x80) != 0) {
+    ++m.rest;
+  } else {
+    m.word = m.word << 8 | running;
+  }
+  return m;
+}
+
+}  // namespace detail::midi_view
+
 /// Walks the events of one track. Strict: the first malformed byte ends the walk with an error(). Repair: it is mended.
 ///   The end-of-track event is not delivered; after it, end_tick() is its tick.
 class EventCursor {
@@ -65,46 +120,24 @@ class EventCursor {
 
   /// Moves to the next event; false at the end of the track or at an error.
   [[nodiscard]] bool next(MidiEvent& e) {
-    if (end_ - at_ >= 8) {  // the longest channel event: four bytes of delta, a status, two data bytes
-      const std::byte* p = at_;
-      std::uint32_t delta = byte(p++);
-      if (delta >= 0x80) [[unlikely]] {
-        delta &= 0x7F;
-        std::uint32_t b = byte(p++);
-        delta = delta << 7 | (b & 0x7F);
-        if (b >= 0x80) {
-          b = byte(p++);
-          delta = delta << 7 | (b & 0x7F);
-          if (b >= 0x80) {
-            b = byte(p++);
-            delta = delta << 7 | (b & 0x7F);
-            if (b >= 0x80) return next_checked(e);
-          }
-        }
-      }
-      std::uint32_t status = byte(p);
-      if (status >= 0x80) {
-        ++p;
-      } else {
-        status = running_;
-      }
-      if (status - 0x80 < 0x70) [[likely]] {  // 0 (no running status) wraps around
-        const bool single = (status & 0xE0) == 0xC0;
-        const std::uint32_t d1 = byte(p);
-        const std::uint32_t d2 = single ? 0 : byte(p + 1);
-        if (((d1 | d2) & 0x80) == 0) [[likely]] {
-          at_ = p + (single ? 1 : 2);
-          running_ = status;
-          tick_ += delta;
-          e.tick = tick_;
-          e.status = static_cast<std::uint8_t>(status);
-          e.data1 = static_cast<std::uint8_t>(d1);
-          e.data2 = static_cast<std::uint8_t>(d2);
-          return true;
-        }
-      }
+    if (end_ - at_ < detail::midi_view::k_longest_message) return next_checked(e);
+    const detail::midi_view::Message m = detail::midi_view::decode(at_, running_);
+    std::uint32_t word = m.word;
+    if (m.is_note()) [[likely]] {
+      at_ = m.rest + 2;
+    } else if (m.is_other()) {
+      at_ = m.rest + (m.is_single() ? 1 : 2);
+      if (m.is_single()) word &= 0xFFFFu;
+    } else {
+      return next_checked(e);
     }
-    return next_checked(e);
+    running_ = word & 0xFFu;
+    tick_ += m.delta;
+    e.tick = tick_;
+    e.status = static_cast<std::uint8_t>(word);
+    e.data1 = static_cast<std::uint8_t>(word >> 8);
+    e.data2 = static_cast<std::uint8_t>(word >> 16);
+    return true;
   }
 
   [[nodiscard]] const std::optional<Error>& error() const noexcept { return error_; }
@@ -114,6 +147,7 @@ class EventCursor {
 
  private:
   friend class MidiView;
+  friend class MidiReader;
 
   [[nodiscard]] static std::uint32_t byte(const std::byte* p) noexcept { return std::to_integer<std::uint32_t>(*p); }
   [[nodiscard]] std::uint64_t offset_of(const std::byte* p) const noexcept {
