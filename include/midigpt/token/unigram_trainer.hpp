@@ -154,7 +154,6 @@ class Trainer {
 
   void refine(std::span<std::uint32_t> places, std::uint32_t begin, std::uint32_t end, const PieceShape& shape,
               std::vector<Node>& out, std::vector<std::uint64_t>& scratch) const {
-    if (end - begin < 2) return;
     std::vector<Range> todo{{begin, end, shape}};
     while (!todo.empty()) {
       const Range r = todo.back();
@@ -162,12 +161,13 @@ class Trainer {
       const std::uint32_t depth = r.shape.length;
       const auto next = [&](std::uint32_t p) { return text_[p + depth] == k_gap ? characters_end() : text_[p + depth]; };
       token_train::sort_places(places.subspan(r.begin, r.end - r.begin), characters_end() + 1u, scratch, next);
-      std::size_t ways = 0;  // each end of a word is a way of its own
+      std::uint64_t ways = 0;  // each end of a word is a way of its own, as often as the word stands there
       for (std::uint32_t from = r.begin, to = from; from < r.end; from = to) {
         const std::uint32_t c = next(places[from]);
         while (to < r.end && next(places[to]) == c) ++to;
-        ways += c == characters_end() ? to - from : 1;
-        if (to - from < 2 || c == characters_end()) continue;
+        const std::uint64_t frequency = weigh(places, from, to);
+        ways += c == characters_end() ? frequency : 1;
+        if (frequency < 2 || c == characters_end()) continue;
         const PieceShape added = rules_.shape(laid_out_.characters[c]);
         if (!rules_.continues(r.shape, added)) continue;
         Range longer{from, to, PieceRules::join(r.shape, added)};
