@@ -8,6 +8,7 @@
 
 #include <midigpt/midi/procedural.hpp>
 #include <midigpt/report/metrics.hpp>
+#include <report/odd_scores.hpp>
 
 using namespace midigpt;
 
@@ -116,6 +117,19 @@ TEST_CASE("metrics: losses as perplexity and bits") {
   CHECK(perplexity(0) == 1.0);
   CHECK(perplexity(std::log(512.0)) == doctest::Approx(512));
   CHECK(nats_to_bits(std::log(2.0)) == doctest::Approx(1));
+}
+
+TEST_CASE("metrics: any score within its types has finite figures in their ranges") {
+  int wrong = 0;
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    const Score s = odd_score(seed);
+    const auto outside = [](double x, double most) { return !(x >= 0 && x <= most); };
+    wrong += outside(pitch_class_entropy(s), std::log2(12.0) + 1e-9) || outside(in_scale_rate(s, Key{}), 1);
+    wrong += outside(groove_consistency(s), 1) || outside(empty_bar_rate(s), 1) || outside(polyphony(s), 100);
+    wrong += !std::isfinite(notes_per_second(s));
+    for (const Track& t : s.tracks) wrong += outside(stepwise_rate(t.notes), 1);
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("metrics: a thousand generated pieces are music by the numbers") {

@@ -8,6 +8,7 @@
 
 #include <midigpt/midi/procedural.hpp>
 #include <midigpt/report/svg.hpp>
+#include <report/odd_scores.hpp>
 
 using namespace midigpt;
 
@@ -102,6 +103,15 @@ TEST_CASE("svg: odd scores give a picture of bounded size") {
   smpte.tracks.resize(1);
   smpte.tracks[0].notes = {{.tick = 0, .duration = 500}};
   CHECK(well_formed(piano_roll_svg(smpte)));
+}
+
+TEST_CASE("svg: any score within its types gives a well-formed picture of bounded size") {
+  int wrong = 0;
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    const std::string svg = piano_roll_svg(odd_score(seed));
+    wrong += !well_formed(svg) || svg.size() > 2000000;
+  }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("svg: the loss curve has both curves, ticks and labelled baselines") {

@@ -9,6 +9,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/midi/procedural.hpp>
 #include <midigpt/report/wav.hpp>
+#include <report/odd_scores.hpp>
 
 using namespace midigpt;
 
@@ -218,4 +219,14 @@ TEST_CASE("wav: nothing, and more than there is time for") {
   const Sound cut = read_wav(wav_bytes(far, {.sample_rate = 8000, .max_seconds = 3}));
   CHECK(cut.seconds() < 6.5);
   CHECK(read_wav(wav_bytes(one_note(127, 1), {.sample_rate = 1})).rate == 8000);
+}
+
+TEST_CASE("wav: any score within its types gives a file that does not clip") {
+  int wrong = 0;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    const WavOptions options{.sample_rate = 8000, .stereo = seed % 2 == 0, .room = seed % 3 == 0, .max_seconds = 1};
+    const Sound sound = read_wav(wav_bytes(odd_score(seed), options));
+    wrong += sound.samples.empty() || sound.peak(0, sound.seconds()) > 0.999;
+  }
+  CHECK(wrong == 0);
 }

@@ -239,9 +239,10 @@ struct Part {
   std::int64_t end = (std::max)(duration_ticks(score), std::int64_t{1});
   const std::int64_t quarter =
       score.division.is_smpte() ? end / 32 + 1 : (std::max)(score.division.tpq, std::uint16_t{1});
-  const std::int64_t wanted = (end / quarter + 1) * std::clamp(options.pixels_per_quarter, 1, 400);
-  const int roll_width =
-      static_cast<int>(std::clamp(wanted, std::int64_t{300}, std::int64_t{(std::max)(options.max_width, 300)}));
+  const int max_width = (std::max)(options.max_width, 300);
+  const std::int64_t quarters = (std::min)(end / quarter + 1, std::int64_t{max_width});
+  const std::int64_t wanted = quarters * std::clamp(options.pixels_per_quarter, 1, 400);
+  const auto roll_width = static_cast<int>(std::clamp(wanted, std::int64_t{300}, std::int64_t{max_width}));
   int shift = 0;
   while (end >> shift >= std::int64_t{1} << 38) ++shift;
   const auto x_of = [&](std::int64_t tick) {  // hundredths of a pixel, in integers
@@ -300,7 +301,7 @@ struct Part {
   for (std::size_t p = 0; p < parts.size(); ++p) {
     out += "<g fill=\"" + std::string(svg::colours[p % svg::colours.size()]) + "\">\n";
     for (const Note& n : score.tracks[parts[p].track].notes) {
-      if (n.channel != parts[p].channel) continue;
+      if ((n.channel & 15u) != parts[p].channel) continue;
       const bool drum = n.channel == 9;
       const int height = drum ? drum_height - 3 : key_height - 1;
       const int y = drum ? drum_top + drum_row[n.pitch & 127u] * drum_height + 2 : top + (high - n.pitch) * key_height;

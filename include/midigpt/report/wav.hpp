@@ -306,7 +306,7 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
     const Channel& c = channels[n.channel & 15u];
     if (tempo.seconds(n.tick) >= max_seconds) break;
     const bool drum = (n.channel & 15u) == 9;
-    Voice v{.start = sample(n.tick), .hold = 0, .program = c.program, .pitch = n.pitch, .drum = drum};
+    Voice v{.start = sample(n.tick), .hold = 0, .program = c.program, .pitch = static_cast<std::uint8_t>(n.pitch & 127u), .drum = drum};
     v.hold = (std::max)(sample(n.tick + n.duration) - v.start, std::int64_t{rate / 50});
     const std::int64_t touch = std::int64_t{n.velocity} * n.velocity * 3072 / (127 * 127) + 8 * n.velocity;
     v.gain = static_cast<int>(touch * c.volume * c.expression / (100 * 127));
