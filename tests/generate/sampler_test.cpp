@@ -30,7 +30,7 @@ std::vector<double> frequencies(const std::vector<float>& logits, const SamplerO
 TEST_CASE("sampler: its exponential agrees with libm") {
   double worst = 0;
   for (double x = 0; x > -80; x -= 0.00731) worst = (std::max)(worst, std::abs(detail::sampler_exp(x) / std::exp(x) - 1));
-  CHECK(worst < 1e-13);
+  CHECK(worst < 1e-9);
   CHECK(detail::sampler_exp(0) == 1);
   CHECK(detail::sampler_exp(-800) == 0);
   CHECK(detail::sampler_exp(-std::numeric_limits<double>::infinity()) == 0);

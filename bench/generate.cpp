@@ -1,0 +1,81 @@
+// Generation: tokens a second through the cache with and without constraints, and the draw alone.
+#include <benchmark/benchmark.h>
+
+#include <string_view>
+#include <vector>
+
+#include <midigpt/generate/generate.hpp>
+#include <midigpt/midi/procedural.hpp>
+#include <midigpt/token/bpe_trainer.hpp>
+
+namespace {
+
+using namespace midigpt;
+
+Tokenizer make_tokenizer(int vocab_size) {
+  std::vector<std::string> texts;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) texts.push_back(to_text(dice({.seed = seed, .bars = 16}), CodecKind::multitrack));
+  TokenTrainOptions options;
+  options.cap_vocab = true;
+  options.normalizer.add_dummy_prefix = options.normalizer.remove_extra_whitespaces = false;
+  options.spec.model_type = ModelType::bpe;
+  options.spec.vocab_size = vocab_size;
+  options.spec.character_coverage = 0.98f;
+  options.spec.byte_fallback = true;
+  options.spec.pad_id = 0;
+  options.spec.unk_id = 1;
+  options.spec.bos_id = 2;
+  options.spec.eos_id = 3;
+  const std::vector<std::string_view> lines(texts.begin(), texts.end());
+  return Tokenizer::create(train_bpe(std::span<const std::string_view>(lines), options).value()).value();
+}
+
+void run_model(benchmark::State& state, const char* preset, const ConstraintOptions* constraints) {
+  static const Tokenizer tokenizer = make_tokenizer(4096);
+  Gpt<float> model(gpt_preset(preset, tokenizer.vocab_size(), 256).value());
+  model.init(1);
+  Generator generator(model);
+  const std::vector<std::int32_t> prompt{tokenizer.bos_id()};
+  std::size_t tokens = 0;
+  for (auto _ : state) {
+    GenerateOptions options{.max_tokens = 200, .sampler = {.temperature = 0.9, .top_k = 40, .top_p = 0.95}};
+    if (constraints == nullptr) {
+      tokens += generator.run(prompt, options).size();
+    } else {
+      options.constraint = *constraints;
+      auto piece = generate_score(generator, tokenizer, CodecKind::multitrack, {}, options);
+      tokens += piece->ids.size();
+    }
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(tokens));
+}
+
+void free_run(benchmark::State& state, const char* preset) { run_model(state, preset, nullptr); }
+void legal(benchmark::State& state, const char* preset) {
+  const ConstraintOptions options{.min_notes = 100000};
+  run_model(state, preset, &options);
+}
+void polyphonic(benchmark::State& state, const char* preset) {
+  const ConstraintOptions options{.key = parse_key("C").value(), .polyphony = 4, .min_notes = 100000};
+  run_model(state, preset, &options);
+}
+BENCHMARK_CAPTURE(free_run, nano, "nano")->Name("generate/free/nano")->UseRealTime();
+BENCHMARK_CAPTURE(free_run, tiny, "tiny")->Name("generate/free/tiny")->UseRealTime();
+BENCHMARK_CAPTURE(free_run, small, "small")->Name("generate/free/small")->UseRealTime();
+BENCHMARK_CAPTURE(legal, tiny, "tiny")->Name("generate/legal/tiny")->UseRealTime();
+BENCHMARK_CAPTURE(polyphonic, tiny, "tiny")->Name("generate/polyphony/tiny")->UseRealTime();
+
+void draw(benchmark::State& state, const SamplerOptions& options) {
+  std::vector<float> logits(static_cast<std::size_t>(state.range(0)));
+  Rng noise(1);
+  for (float& x : logits) x = static_cast<float>(2 * noise.normal());
+  Sampler sampler(options);
+  Rng rng(2);
+  for (auto _ : state) benchmark::DoNotOptimize(sampler.sample(logits, rng));
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK_CAPTURE(draw, plain, SamplerOptions{})->Name("generate/draw/plain")->Arg(8192)->Arg(50257);
+BENCHMARK_CAPTURE(draw, top_k, SamplerOptions{.top_k = 40})->Name("generate/draw/top_k_40")->Arg(8192)->Arg(50257);
+BENCHMARK_CAPTURE(draw, top_p, SamplerOptions{.top_p = 0.9})->Name("generate/draw/top_p_0.9")->Arg(8192)->Arg(50257);
+
+}  // namespace
