@@ -129,7 +129,7 @@ inline void add_model_commands(CLI::App& app) {
     c->add_option("-o,--output", a->out, "run folder to write to")->required();
     c->add_option("--preset", a->settings.preset, "size of the model")->capture_default_str()->check(CLI::IsMember({"nano", "tiny", "small", "gpt2"}));
     add_codec_option(c, a->codec);
-    c->add_option("--steps", a->settings.steps, "training steps")->capture_default_str()->check(CLI::Range(1, 100000000));
+    c->add_option("--steps", a->settings.steps, "training steps; twelve times through the corpus if absent")->check(CLI::Range(1, 100000000));
     c->add_option("--seconds", a->settings.seconds, "stop after this time, if that comes first")->check(CLI::PositiveNumber);
     c->add_option("--seed", a->settings.seed, "another seed, another model")->capture_default_str();
     c->add_option("--vocab-size", a->settings.vocab_size, "largest vocabulary; chosen from the corpus if absent")->check(CLI::Range(300, 1000000));

@@ -44,7 +44,7 @@ struct RunSettings {
   int vocab_size = 0;           // a cap; 0: as much as the corpus asks for
   int block_size = 256;         // T
   int batch_size = 16;          // B
-  std::int64_t steps = 1000;
+  std::int64_t steps = 0;       // 0: suggested_steps()
   double seconds = 0;           // > 0: stop there too; the same bytes are then no longer promised
   double learning_rate = 2e-3;
   std::int64_t warmup = 100;
@@ -85,6 +85,12 @@ struct MusicModel {
   Tokenizer tokenizer;
   CodecKind codec = CodecKind::multitrack;
 };
+
+/// Twelve times through the corpus, at least 200 steps and at most 3,000: where small models on small folders stop gaining much.
+[[nodiscard]] inline std::int64_t suggested_steps(std::size_t tokens, int batch_size, int block_size) noexcept {
+  const std::int64_t per_step = std::int64_t{batch_size} * block_size;
+  return std::clamp(static_cast<std::int64_t>(tokens) * 12 / per_step, std::int64_t{200}, std::int64_t{3000});
+}
 
 namespace detail::run {
 
@@ -284,6 +290,7 @@ namespace detail::run {
   if (encoded->train.ids.empty() || encoded->held_out.ids.empty()) {
     return Error{Errc::bad_value, 0, "needs at least two different pieces, one to learn from and one to be judged by; found " + std::to_string(corpus.pieces.size())};
   }
+  if (settings.steps == 0) settings.steps = suggested_steps(encoded->train.ids.size(), settings.batch_size, settings.block_size);
   result.code_points = encoded->code_points;
   result.tokens = encoded->tokens;
   result.byte_tokens = encoded->byte_tokens;
@@ -291,7 +298,8 @@ namespace detail::run {
   result.vocab_size = tokenizer->vocab_size();
   result.held_out = compare_baselines(encoded->train, encoded->held_out, encoded->held_out_notes, *tokenizer);
   say("vocabulary of " + std::to_string(result.vocab_size) + " tokens; " + std::to_string(encoded->train.ids.size()) + " tokens to learn from, " +
-      std::to_string(encoded->held_out.ids.size()) + " held out");
+      std::to_string(encoded->held_out.ids.size()) + " held out; " + std::to_string(settings.steps) + " steps of " +
+      std::to_string(settings.batch_size) + " x " + std::to_string(settings.block_size) + " tokens");
 
   auto config = gpt_preset(settings.preset, tokenizer->vocab_size(), settings.block_size);
   if (!config) return config.error();
