@@ -25,7 +25,9 @@ void* counted(std::size_t size, std::size_t alignment) {
 }  // namespace
 
 void* operator new(std::size_t size) { return counted(size, 16); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return counted(size, static_cast<std::size_t>(alignment)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return counted(size, static_cast<std::size_t>(alignment));
+}
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
@@ -45,7 +47,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   const auto arg = [&](int i) { return std::atoi(argv[i]); };
-  const GptConfig config{.n_layer = arg(1), .n_head = arg(2), .n_embd = arg(3), .block_size = arg(5), .vocab_size = arg(4)};
+  const GptConfig config{
+      .n_layer = arg(1), .n_head = arg(2), .n_embd = arg(3), .block_size = arg(5), .vocab_size = arg(4)};
   const auto T = static_cast<std::size_t>(arg(5)), B = static_cast<std::size_t>(arg(6));
   const int steps = argc > 8 ? arg(8) : 10;
 
@@ -94,8 +97,10 @@ int main(int argc, char** argv) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   std::printf(
-      "{\"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.2f, \"min_cpu_ms\": %.2f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"rss_mb\": %.1f, "
+      "{\"ms\": %.2f, \"min_ms\": %.2f, \"cpu_ms\": %.2f, \"min_cpu_ms\": %.2f, \"tokens_per_s\": %.0f, \"gflops\": "
+      "%.1f, \"rss_mb\": %.1f, "
       "\"heap_calls\": %zu, \"loss\": %.5f, \"isa\": \"%s\"}\n",
-      ms, *std::min_element(wall.begin(), wall.end()), median(cpu), *std::min_element(cpu.begin(), cpu.end()), tokens / ms * 1e3, flops / ms / 1e6,
-      static_cast<double>(usage.ru_maxrss) / 1024, heap, last, isa_name(best_isa()));
+      ms, *std::min_element(wall.begin(), wall.end()), median(cpu), *std::min_element(cpu.begin(), cpu.end()),
+      tokens / ms * 1e3, flops / ms / 1e6, static_cast<double>(usage.ru_maxrss) / 1024, heap, last,
+      isa_name(best_isa()));
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <midigpt/tensor/ops.hpp>
@@ -55,7 +56,8 @@ constexpr GptConfig k_small{.n_layer = 2, .n_head = 2, .n_embd = 10, .block_size
 
 /// The worst relative error of sampled slopes of every parameter against five-point differences.
 template <class Product>
-double worst_slope(const GptConfig& config, const SparseFeatures& features, std::size_t B, std::size_t time, std::string& where) {
+double worst_slope(const GptConfig& config, const SparseFeatures& features, std::size_t B, std::size_t time,
+                   std::string& where) {
   Gpt<double> model = random_gpt<double>(config, features);
   const World world = random_world(B, time, config.vocab_size, 5);
   ThreadPool pool(1);
@@ -96,8 +98,9 @@ TEST_CASE("gpt: every gradient of a 2-layer model agrees with finite differences
     float dropout;
     std::size_t B, T;
   };
-  for (const Row& row : {Row{"plain", false, true, 0.0f, 5, 33}, Row{"features", true, true, 0.0f, 5, 33}, Row{"untied with features", true, false, 0.0f, 4, 7},
-                         Row{"dropout", false, true, 0.2f, 4, 30}, Row{"one token", false, true, 0.0f, 1, 1}}) {
+  for (const Row& row : {Row{"plain", false, true, 0.0f, 5, 33}, Row{"features", true, true, 0.0f, 5, 33},
+                         Row{"untied with features", true, false, 0.0f, 4, 7}, Row{"dropout", false, true, 0.2f, 4, 30},
+                         Row{"one token", false, true, 0.0f, 1, 1}}) {
     CAPTURE(row.name);
     GptConfig config = k_small;
     config.tie_weights = row.tied;
@@ -139,12 +142,14 @@ TEST_CASE("gpt: the fast passes equal the same net written with the tape's opera
     });
     const auto y = ops::causal_attention(cube, 2);
     x = ops::add(x, ops::linear(y, w[at + 4], w[at + 5]));
-    x = ops::add(x, ops::linear(ops::linear_gelu(ops::layer_norm(x, w[at + 6], w[at + 7]), w[at + 8], w[at + 9]), w[at + 10], w[at + 11]));
+    x = ops::add(x, ops::linear(ops::linear_gelu(ops::layer_norm(x, w[at + 6], w[at + 7]), w[at + 8], w[at + 9]),
+                                w[at + 10], w[at + 11]));
   }
   x = ops::layer_norm(x, w[26], w[27]);
   Tensor<double> no_bias_grad(Shape{300}), head_grad(Shape{C, 300}), head(Shape{C, 300});
   head.map() = w[28].value().map().transpose();
-  const auto logits = ops::linear(x, tape.parameter(head, head_grad), tape.parameter(Tensor<double>(Shape{300}), no_bias_grad));
+  const auto logits =
+      ops::linear(x, tape.parameter(head, head_grad), tape.parameter(Tensor<double>(Shape{300}), no_bias_grad));
   const auto total = ops::cross_entropy(logits, world.targets);
   tape.backward(total);
   slopes[28].map() = head_grad.map().transpose();
@@ -183,6 +188,29 @@ TEST_CASE("gpt: gradients, losses and logits have the same bits on 1, 2, 4 and 8
   }
 }
 
+TEST_CASE(
+    "gpt: operations shared by threads give lane-wise gradients to rounding, the same bits on any number of threads") {
+  const GptConfig config{
+      .n_layer = 2, .n_head = 3, .n_embd = 48, .block_size = 32, .vocab_size = 2500, .dropout = 0.1f};
+  const World world = random_world(21, 32, 2500, 3);
+  Gpt<float> model = random_gpt<float>(config);
+  const auto gradients = [&](std::size_t threads, std::size_t shared_from) {
+    ThreadPool pool(threads);
+    GptWorkspace<float> workspace({.shared_from = shared_from});
+    (void)model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 5});
+    std::vector<Tensor<float>> grads;
+    for (const auto& p : model.parameters()) grads.push_back(p.grad);
+    return std::pair(std::move(grads), model.loss(world.batch(), workspace, pool).nats);
+  };
+  const auto one = gradients(1, 0), three = gradients(3, 0), lanes = gradients(2, 1'000'000'000);
+  CHECK((one == three));
+  CHECK(one.second == doctest::Approx(lanes.second).epsilon(1e-6));
+  for (std::size_t i = 0; i < lanes.first.size(); ++i) {
+    CAPTURE(model.parameters()[i].name);
+    CHECK((one.first[i].map() - lanes.first[i].map()).norm() <= 1e-5f * lanes.first[i].map().norm() + 1e-8f);
+  }
+}
+
 TEST_CASE("gpt: dropout follows its seed, and evaluation has none") {
   GptConfig config = k_small;
   config.dropout = 0.3f;
@@ -192,7 +220,9 @@ TEST_CASE("gpt: dropout follows its seed, and evaluation has none") {
   const World world = random_world(4, 20, 300, 3);
   ThreadPool pool;
   GptWorkspace<float> workspace;
-  const auto train = [&](std::uint64_t seed) { return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = seed}).nats; };
+  const auto train = [&](std::uint64_t seed) {
+    return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = seed}).nats;
+  };
   CHECK(train(1) == train(1));
   CHECK(train(1) != train(2));
   CHECK(model.loss(world.batch(), workspace, pool).nats == plain.loss(world.batch(), workspace, pool).nats);
@@ -209,14 +239,15 @@ TEST_CASE("gpt: gradients accumulate over parts of a batch to those of the whole
   Loss parts;
   for (std::size_t i = 0; i < 2; ++i) {
     const std::span ids(world.ids), targets(world.targets);
-    const Loss part = model.loss_and_gradients({ids.subspan(24 * i, 24), targets.subspan(24 * i, 24), 3, 8}, workspace, pool,
-                                               {.accumulate = i > 0, .denominator = whole.count});
+    const Loss part = model.loss_and_gradients({ids.subspan(24 * i, 24), targets.subspan(24 * i, 24), 3, 8}, workspace,
+                                               pool, {.accumulate = i > 0, .denominator = whole.count});
     parts.nats += part.nats;
     parts.count += part.count;
   }
   CHECK(parts.count == whole.count);
   CHECK(parts.nats == doctest::Approx(whole.nats).epsilon(1e-12));
-  for (std::size_t i = 0; i < want.size(); ++i) CHECK((model.parameters()[i].grad.map() - want[i].map()).norm() <= 1e-12);
+  for (std::size_t i = 0; i < want.size(); ++i)
+    CHECK((model.parameters()[i].grad.map() - want[i].map()).norm() <= 1e-12);
 }
 
 TEST_CASE("gpt: one token at a time gives the logits of the whole sequence, with and without features") {
@@ -234,7 +265,8 @@ TEST_CASE("gpt: one token at a time gives the logits of the whole sequence, with
     const auto compare = [&](std::size_t t) {
       model.step(world.ids[t], cache, std::span<double>(one));
       plain.step(world.ids[t], plain_cache, std::span<double>(folded));
-      for (std::size_t v = 0; v < 300; ++v) worst = (std::max)({worst, std::abs(one[v] - all[t * 300 + v]), std::abs(folded[v] - one[v])});
+      for (std::size_t v = 0; v < 300; ++v)
+        worst = (std::max)({worst, std::abs(one[v] - all[t * 300 + v]), std::abs(folded[v] - one[v])});
     };
     for (std::size_t t = 0; t < 40; ++t) compare(t);
     CHECK(cache.full());
@@ -270,5 +302,6 @@ TEST_CASE("gpt: what does not fit is refused with both sides") {
   CHECK_THROWS_AS((void)model.loss(world.batch(), workspace, pool), ShapeError);
   world = random_world(2, 8, 300, 1);
   world.ids[3] = 300;
-  CHECK_THROWS_WITH_AS((void)model.loss(world.batch(), workspace, pool), "token id 300 outside the vocabulary of 300", ShapeError);
+  CHECK_THROWS_WITH_AS((void)model.loss(world.batch(), workspace, pool), "token id 300 outside the vocabulary of 300",
+                       ShapeError);
 }

@@ -56,7 +56,8 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
     std::vector<float> logits(B * T * V);
     model.logits(ids, B, T, std::span<float>(logits), workspace, pool);
     double worst = 0;
-    for (std::size_t i = 0; i < logits.size(); ++i) worst = (std::max)(worst, std::abs(static_cast<double>(logits[i]) - static_cast<double>(golden[i])));
+    for (std::size_t i = 0; i < logits.size(); ++i)
+      worst = (std::max)(worst, std::abs(static_cast<double>(logits[i]) - static_cast<double>(golden[i])));
     CHECK(worst <= 1e-5);
 
     std::vector<std::vector<float>> m, v;
@@ -73,8 +74,10 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
             // the slope of a key's bias is zero in theory: softmax does not see what all scores share
             const bool key_bias = p.name.ends_with("c_attn.bias") && i / 48 == 1;
             const double d = static_cast<double>(p.grad[i]) - static_cast<double>(*want);
-            if (key_bias) CHECK(std::abs(d) <= 1e-8);
-            else difference += d * d;
+            if (key_bias)
+              CHECK(std::abs(d) <= 1e-8);
+            else
+              difference += d * d;
             norm += static_cast<double>(*want) * static_cast<double>(*want);
           }
           CAPTURE(p.name);
@@ -82,8 +85,11 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
           m.emplace_back(p.value.size());
           v.emplace_back(p.value.size());
         }
-        const AdamwScale<float> scale{.lr = 1e-3f, .beta2 = 0.95f, .weight_decay = p.decay ? 0.1f : 0.0f,
-                                      .bias_correction1 = static_cast<float>(1 - std::pow(0.9, step)), .bias_correction2 = static_cast<float>(1 - std::pow(0.95, step))};
+        const AdamwScale<float> scale{.lr = 1e-3f,
+                                      .beta2 = 0.95f,
+                                      .weight_decay = p.decay ? 0.1f : 0.0f,
+                                      .bias_correction1 = static_cast<float>(1 - std::pow(0.9, step)),
+                                      .bias_correction2 = static_cast<float>(1 - std::pow(0.95, step))};
         adamw_update<float>(p.value.span(), p.grad.span(), m[k], v[k], scale, static_cast<Isa>(isa));
       }
     }

@@ -24,11 +24,18 @@ double worst_difference(Isa isa, std::uint64_t seeds) {
   double worst = 0;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     Rng rng(seed, 1);
-    const std::size_t M = 1 + rng.below(60), N = 1 + rng.below(100), K = seed % 10 == 0 ? 380 + rng.below(500) : 1 + rng.below(70);
+    const std::size_t M = 1 + rng.below(60), N = 1 + rng.below(100),
+                      K = seed % 10 == 0 ? 380 + rng.below(500) : 1 + rng.below(70);
     const bool ta = rng.chance(0.5), tb = rng.chance(0.5);
     const auto a = random_numbers<T>(M * K, rng), b = random_numbers<T>(K * N, rng), bias = random_numbers<T>(N, rng);
     auto c = random_numbers<T>(M * N, rng), want = c;
-    ProductArgs<T> p{.a = a.data(), .lda = ta ? M : K, .transposed = ta, .M = M, .c = c.data(), .ldc = N, .accumulate = rng.chance(0.5),
+    ProductArgs<T> p{.a = a.data(),
+                     .lda = ta ? M : K,
+                     .transposed = ta,
+                     .M = M,
+                     .c = c.data(),
+                     .ldc = N,
+                     .accumulate = rng.chance(0.5),
                      .bias = rng.chance(0.5) ? bias.data() : nullptr};
     Rhs<T> right{.data = b.data(), .ld = tb ? K : N, .transposed = tb, .K = K, .N = N};
     detail::AlignedBuffer<T> panels(PackedProduct::panel_size<T>(isa, K, N));
@@ -37,8 +44,10 @@ double worst_difference(Isa isa, std::uint64_t seeds) {
     Rhs<T> part = right;
     if (rng.chance(0.5)) {  // a block of rows and columns of B
       part = right.rows(first, K - first).columns(column, N - column);
-      if (ta) p.a += first * M;
-      else p.a += first;
+      if (ta)
+        p.a += first * M;
+      else
+        p.a += first;
     }
     PackedProduct::multiply(isa, p, part);
     p.c = want.data();
@@ -79,7 +88,8 @@ TEST_CASE("gemm: a row of the result does not depend on the rows beside it") {
 }
 
 TEST_CASE("gemm: matmul refuses shapes that do not match and prints both") {
-  CHECK_THROWS_WITH_AS((void)matmul(Tensor<float>(Shape{8, 32, 48}), Tensor<float>(Shape{64, 96})), "matmul: (8,32,48) x (64,96)", ShapeError);
+  CHECK_THROWS_WITH_AS((void)matmul(Tensor<float>(Shape{8, 32, 48}), Tensor<float>(Shape{64, 96})),
+                       "matmul: (8,32,48) x (64,96)", ShapeError);
   Tensor<float> a(Shape{2, 3}), b(Shape{3, 1});
   a.fill(2);
   b.fill(3);

@@ -15,12 +15,13 @@ namespace {
 struct Exp {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, T* x) {
-    detail::simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec v;
-      detail::simd::load<S>(v, x + c, n);
-      detail::simd::exp<S>(v);
-      detail::simd::store<S>(x + c, v, n);
-    });
+    detail::simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec v;
+          detail::simd::load<S>(v, x + c, n);
+          detail::simd::exp<S>(v);
+          detail::simd::store<S>(x + c, v, n);
+        });
   }
 };
 
@@ -41,7 +42,8 @@ TEST_CASE("kernels: exp is right to 2e-7 over its whole range, 0 far below, fini
     y = x;
     detail::simd_call<Exp, float>(isa, y.size(), y.data());
     double worst = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) worst = (std::max)(worst, std::abs(static_cast<double>(y[i]) / std::exp(static_cast<double>(x[i])) - 1));
+    for (std::size_t i = 0; i < x.size(); ++i)
+      worst = (std::max)(worst, std::abs(static_cast<double>(y[i]) / std::exp(static_cast<double>(x[i])) - 1));
     CHECK(worst <= 2e-7);
     std::vector<float> edge{-1000.0f, -std::numeric_limits<float>::infinity(), 1000.0f};
     detail::simd_call<Exp, float>(isa, edge.size(), edge.data());
@@ -59,14 +61,18 @@ TEST_CASE("kernels: AdamW follows its formula for 50 steps at sizes around a vec
       Rng rng(n);
       for (int t = 1; t <= 50; ++t) {
         for (float& k : g) k = static_cast<float>(rng.normal());
-        const AdamwScale<float> scale{.lr = 0.01f, .weight_decay = 0.1f, .bias_correction1 = static_cast<float>(1 - std::pow(0.9, t)),
-                                      .bias_correction2 = static_cast<float>(1 - std::pow(0.999, t)), .grad_scale = 0.5f};
+        const AdamwScale<float> scale{.lr = 0.01f,
+                                      .weight_decay = 0.1f,
+                                      .bias_correction1 = static_cast<float>(1 - std::pow(0.9, t)),
+                                      .bias_correction2 = static_cast<float>(1 - std::pow(0.999, t)),
+                                      .grad_scale = 0.5f};
         adamw_update<float>(x, g, m, v, scale, isa);
         for (std::size_t i = 0; i < n; ++i) {
           const double k = 0.5 * static_cast<double>(g[i]);
           rm[i] = 0.9 * rm[i] + 0.1 * k;
           rv[i] = 0.999 * rv[i] + 0.001 * k * k;
-          rx[i] -= 0.01 * (0.1 * rx[i] + rm[i] / (1 - std::pow(0.9, t)) / (std::sqrt(rv[i] / (1 - std::pow(0.999, t))) + 1e-8));
+          rx[i] -= 0.01 * (0.1 * rx[i] +
+                           rm[i] / (1 - std::pow(0.9, t)) / (std::sqrt(rv[i] / (1 - std::pow(0.999, t))) + 1e-8));
         }
       }
       for (std::size_t i = 0; i < n; ++i) CHECK(static_cast<double>(x[i]) == doctest::Approx(rx[i]).epsilon(1e-4));
@@ -80,7 +86,8 @@ TEST_CASE("kernels: one infinite number or NaN is found at every place") {
       std::vector<float> x(n, 3e38f);
       CHECK(all_finite<float>(x, isa));
       for (std::size_t i = 0; i < n; ++i) {
-        for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+        for (const float bad : {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                                std::numeric_limits<float>::quiet_NaN()}) {
           std::vector<float> y = x;
           y[i] = bad;
           CHECK_FALSE(all_finite<float>(y, isa));

@@ -29,8 +29,9 @@ std::vector<std::int32_t> random_ids(std::size_t n, int low, int high, std::uint
 using Vars = std::span<const Var<double>>;
 
 /// 20 shapes (a,b,c), 1 and odd numbers among them.
-constexpr std::size_t k_shapes[20][3] = {{1, 1, 1}, {1, 1, 3}, {1, 3, 1}, {3, 1, 1}, {2, 3, 5}, {5, 3, 2}, {1, 7, 2}, {7, 1, 3}, {2, 2, 2}, {3, 5, 7},
-                                         {4, 6, 3}, {1, 9, 1}, {2, 1, 9}, {9, 2, 1}, {3, 3, 4}, {1, 2, 11}, {2, 13, 1}, {6, 4, 2}, {3, 8, 1}, {2, 17, 2}};
+constexpr std::size_t k_shapes[20][3] = {{1, 1, 1}, {1, 1, 3},  {1, 3, 1},  {3, 1, 1}, {2, 3, 5}, {5, 3, 2}, {1, 7, 2},
+                                         {7, 1, 3}, {2, 2, 2},  {3, 5, 7},  {4, 6, 3}, {1, 9, 1}, {2, 1, 9}, {9, 2, 1},
+                                         {3, 3, 4}, {1, 2, 11}, {2, 13, 1}, {6, 4, 2}, {3, 8, 1}, {2, 17, 2}};
 
 template <class Make>
 void check_all(const char* name, Make make) {
@@ -51,7 +52,8 @@ void check_all(const char* name, Make make) {
 
 TEST_CASE("ops: every backward function agrees with finite differences at 20 shapes") {
   check_all("add", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
-    return gradcheck([](auto&, Vars in) { return ops::add(in[0], in[1]); }, {random_tensor({a, b}, s), random_tensor({a, b}, s + 50)});
+    return gradcheck([](auto&, Vars in) { return ops::add(in[0], in[1]); },
+                     {random_tensor({a, b}, s), random_tensor({a, b}, s + 50)});
   });
   check_all("scale", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
     return gradcheck([](auto&, Vars in) { return ops::scale(in[0], -2.5); }, {random_tensor({a, b}, s)});
@@ -74,14 +76,17 @@ TEST_CASE("ops: every backward function agrees with finite differences at 20 sha
   check_all("layer_norm", [](std::size_t a, std::size_t b, std::size_t c, std::uint64_t s) {
     auto x = random_tensor({a, c, b}, s);
     for (double& v : x.span()) v *= 3;  // rows of two nearly equal numbers are too curved for differences
-    return gradcheck([](auto&, Vars in) { return ops::layer_norm(in[0], in[1], in[2]); }, {x, random_tensor({b}, s + 50), random_tensor({b}, s + 90)});
+    return gradcheck([](auto&, Vars in) { return ops::layer_norm(in[0], in[1], in[2]); },
+                     {x, random_tensor({b}, s + 50), random_tensor({b}, s + 90)});
   });
   check_all("causal_attention", [](std::size_t a, std::size_t b, std::size_t c, std::uint64_t s) {
     const std::size_t n_head = c % 2 == 0 ? 2u : 1u;
-    return gradcheck([&](auto&, Vars in) { return ops::causal_attention(in[0], n_head); }, {random_tensor({(a + 1) / 2, b, 3 * c}, s)});
+    return gradcheck([&](auto&, Vars in) { return ops::causal_attention(in[0], n_head); },
+                     {random_tensor({(a + 1) / 2, b, 3 * c}, s)});
   });
   check_all("dropout", [](std::size_t a, std::size_t b, std::size_t c, std::uint64_t s) {
-    return gradcheck([&](auto&, Vars in) { return ops::dropout(in[0], 0.3, static_cast<std::uint32_t>(s)); }, {random_tensor({a, b, c}, s)});
+    return gradcheck([&](auto&, Vars in) { return ops::dropout(in[0], 0.3, static_cast<std::uint32_t>(s)); },
+                     {random_tensor({a, b, c}, s)});
   });
   check_all("cross_entropy", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
     const auto targets = random_ids(a, -1, static_cast<int>(b) - 1, s);
@@ -89,7 +94,8 @@ TEST_CASE("ops: every backward function agrees with finite differences at 20 sha
   });
   check_all("mean_squared_error", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
     const auto y = random_tensor({a, b}, s + 50);
-    return gradcheck([&](auto&, Vars in) { return ops::mean_squared_error(in[0], y.span()); }, {random_tensor({a, b}, s)});
+    return gradcheck([&](auto&, Vars in) { return ops::mean_squared_error(in[0], y.span()); },
+                     {random_tensor({a, b}, s)});
   });
   check_all("mean_squared_log_error", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
     const auto y = random_tensor({a, b}, s + 50);
@@ -100,7 +106,8 @@ TEST_CASE("ops: every backward function agrees with finite differences at 20 sha
   check_all("lstm", [](std::size_t a, std::size_t b, std::size_t c, std::uint64_t s) {
     const std::size_t H = 1 + s % 3;
     return gradcheck([](auto&, Vars in) { return ops::lstm(in[0], in[1], in[2], in[3]); },
-                     {random_tensor({a, b, c}, s), random_tensor({c, 4 * H}, s + 50), random_tensor({H, 4 * H}, s + 70), random_tensor({4 * H}, s + 90)});
+                     {random_tensor({a, b, c}, s), random_tensor({c, 4 * H}, s + 50), random_tensor({H, 4 * H}, s + 70),
+                      random_tensor({4 * H}, s + 90)});
   });
 }
 
@@ -156,7 +163,8 @@ TEST_CASE("ops: float and double drop the same elements, on every instruction se
 
 TEST_CASE("ops: shapes that do not match say both") {
   Tape<double> tape;
-  const auto x = tape.input(Tensor<double>(Shape{2, 3})), w = tape.input(Tensor<double>(Shape{4, 5})), b = tape.input(Tensor<double>(Shape{5}));
+  const auto x = tape.input(Tensor<double>(Shape{2, 3})), w = tape.input(Tensor<double>(Shape{4, 5})),
+             b = tape.input(Tensor<double>(Shape{5}));
   CHECK_THROWS_WITH_AS(ops::linear(x, w, b), "linear: (2,3) x (4,5)", ShapeError);
   CHECK_THROWS_WITH_AS(ops::add(x, w), "add: (2,3) x (4,5)", ShapeError);
   CHECK_THROWS_AS(ops::cross_entropy(x, std::vector<std::int32_t>{0, 3}), ShapeError);

@@ -1,7 +1,7 @@
 // nn/gpt.hpp - GPT-2: training passes, evaluation, and one token at a time with a cache.
-//   Pre-norm blocks, tanh GELU, biases, learned positions, tied or untied head; names, shapes and order of the parameters
-//   are those of Hugging Face's GPT-2 ((in,out) matrices). With token features the table is wte + F A; folded() makes a
-//   plain GPT-2 of it.
+//   Pre-norm blocks, tanh GELU, biases, learned positions, tied or untied head; names, shapes and order of the
+//   parameters are those of Hugging Face's GPT-2 ((in,out) matrices). With token features the table is wte + F A;
+//   folded() makes a plain GPT-2 of it.
 #pragma once
 
 #include <cmath>
@@ -42,26 +42,32 @@ class KvCache {
   friend class Gpt<T>;
 
   /// (capacity, width) of one layer: which = 0 the keys, 1 the values.
-  T* at(std::size_t layer, std::size_t which) noexcept { return rows_.data() + (2 * layer + which) * capacity_ * width_; }
+  T* at(std::size_t layer, std::size_t which) noexcept {
+    return rows_.data() + (2 * layer + which) * capacity_ * width_;
+  }
 
   Isa isa_;
   std::size_t width_, capacity_, layers_, size_ = 0;
   Tensor<T> rows_, scratch_;
 };
 
-/// A GPT-2. T is float, or double for gradient checks. const calls may run at the same time, each with a workspace or cache of its own.
+/// A GPT-2. T is float, or double for gradient checks. const calls may run at the same time, each with a workspace or
+/// cache of its own.
 template <class T>
 class Gpt {
  public:
-  /// All parameters zero, norms one: call init() or fill parameters(). Throws ShapeError on a shape that makes no sense.
-  explicit Gpt(const GptConfig& config, SparseFeatures features = {}) : config_(config), features_(std::move(features)) {
+  /// All parameters zero, norms one: call init() or fill parameters(). Throws ShapeError on a shape that makes no
+  /// sense.
+  explicit Gpt(const GptConfig& config, SparseFeatures features = {})
+      : config_(config), features_(std::move(features)) {
     config_.n_feature = features_.n_features;
     check_config();
     transpose_features();
     const std::size_t C = static_cast<std::size_t>(config.n_embd), V = static_cast<std::size_t>(config.vocab_size);
     parameters_.push_back(make_parameter<T>("wte.weight", Shape{V, C}, true));
     if (config_.n_feature > 0) {
-      parameters_.push_back(make_parameter<T>("wte.features", Shape{static_cast<std::size_t>(config_.n_feature), C}, true));
+      parameters_.push_back(
+          make_parameter<T>("wte.features", Shape{static_cast<std::size_t>(config_.n_feature), C}, true));
     }
     parameters_.push_back(make_parameter<T>("wpe.weight", Shape{static_cast<std::size_t>(config.block_size), C}, true));
     for (int l = 0; l < config.n_layer; ++l) {
@@ -124,14 +130,16 @@ class Gpt {
               GptWorkspace<T, Product>& workspace, ThreadPool& pool) const {
     const TokenBatch batch{.ids = ids, .targets = {}, .B = B, .T = time};
     check_batch(batch, false);
-    if (out.size() != ids.size() * static_cast<std::size_t>(config_.vocab_size)) throw ShapeError("logits: out is not (B,T,V)");
+    if (out.size() != ids.size() * static_cast<std::size_t>(config_.vocab_size))
+      throw ShapeError("logits: out is not (B,T,V)");
     workspace.run_logits(config_, parameters_, table(workspace, pool), batch, pool, out);
   }
 
-  /// The logits (V) that follow one more token. No tape, no allocation. Requires: 0 <= id < V, !cache.full(), a cache made for
-  /// this config.
+  /// The logits (V) that follow one more token. No tape, no allocation. Requires: 0 <= id < V, !cache.full(), a cache
+  /// made for this config.
   void step(std::int32_t id, KvCache<T>& cache, std::span<T> logits) const noexcept {
-    const std::size_t C = cache.width_, heads = static_cast<std::size_t>(config_.n_head), hs = C / heads, at = cache.size_;
+    const std::size_t C = cache.width_, heads = static_cast<std::size_t>(config_.n_head), hs = C / heads,
+                      at = cache.size_;
     const Isa isa = cache.isa_;
     const T scale = T(1) / std::sqrt(static_cast<T>(hs));
     T *x = cache.scratch_.data(), *norm = x + C, *qkv = norm + C, *y = qkv + 3 * C, *fc = y + C, *weights = fc + 4 * C;
@@ -160,9 +168,11 @@ class Gpt {
     }
     normalise(isa, x, value(places.ln_f), value(places.ln_f + 1), norm);
     const std::size_t V = static_cast<std::size_t>(config_.vocab_size);
-    call<detail::kernels::MatrixVector>(isa, V, C, value(config_.tie_weights ? places.wte : places.head), cst(norm), logits.data());
+    call<detail::kernels::MatrixVector>(isa, V, C, value(config_.tie_weights ? places.wte : places.head), cst(norm),
+                                        logits.data());
     if (config_.n_feature > 0 && config_.tie_weights) {  // (wte + F A) h = wte h + F (A h)
-      call<detail::kernels::MatrixVector>(isa, static_cast<std::size_t>(config_.n_feature), C, value(places.features), cst(norm), extra);
+      call<detail::kernels::MatrixVector>(isa, static_cast<std::size_t>(config_.n_feature), C, value(places.features),
+                                          cst(norm), extra);
       for (std::size_t v = 0; v < V; ++v) {
         for (std::size_t i = feature_begin(v); i < feature_begin(v + 1); ++i) {
           logits[v] += static_cast<T>(features_.value[i]) * extra[features_.column[i]];
@@ -178,9 +188,11 @@ class Gpt {
     config.n_feature = 0;
     Gpt plain(config);
     const detail::gpt::Places from(config_), to(config);
-    for (std::size_t i = 0; i < to.count; ++i) plain.parameters_[i].value = parameters_[i < to.wpe ? i : i - to.wpe + from.wpe].value;
+    for (std::size_t i = 0; i < to.count; ++i)
+      plain.parameters_[i].value = parameters_[i < to.wpe ? i : i - to.wpe + from.wpe].value;
     T* wte = plain.parameters_[to.wte].value.data();
-    for (std::int32_t v = 0; v < config_.vocab_size; ++v) add_rows(v, from, wte + static_cast<std::size_t>(v * config_.n_embd), best_isa());
+    for (std::int32_t v = 0; v < config_.vocab_size; ++v)
+      add_rows(v, from, wte + static_cast<std::size_t>(v * config_.n_embd), best_isa());
     return plain;
   }
 
@@ -204,30 +216,39 @@ class Gpt {
          "n_embd " + std::to_string(c.n_embd) + " is no multiple of n_head " + std::to_string(c.n_head));
     need(c.vocab_size > 0, "vocab_size is " + std::to_string(c.vocab_size));
     need(c.block_size > 0, "block_size is " + std::to_string(c.block_size));
-    need(c.dropout >= 0.0f && c.dropout < 1.0f, "dropout is " + std::to_string(c.dropout) + ", expected 0 <= dropout < 1");
+    need(c.dropout >= 0.0f && c.dropout < 1.0f,
+         "dropout is " + std::to_string(c.dropout) + ", expected 0 <= dropout < 1");
     if (c.n_feature == 0) return;
     const SparseFeatures& f = features_;
-    need(c.n_feature > 0 && f.row_begin.size() == static_cast<std::size_t>(c.vocab_size) + 1 && f.row_begin.front() == 0 &&
-             static_cast<std::size_t>(f.row_begin.back()) == f.column.size() && f.column.size() == f.value.size(),
+    need(c.n_feature > 0 && f.row_begin.size() == static_cast<std::size_t>(c.vocab_size) + 1 &&
+             f.row_begin.front() == 0 && static_cast<std::size_t>(f.row_begin.back()) == f.column.size() &&
+             f.column.size() == f.value.size(),
          "features: row_begin needs vocab_size + 1 places that end at the number of entries");
-    for (std::size_t v = 0; v + 1 < f.row_begin.size(); ++v) need(f.row_begin[v] <= f.row_begin[v + 1], "features: row_begin falls");
-    for (const std::int32_t k : f.column) need(k >= 0 && k < c.n_feature, "features: column " + std::to_string(k) + " outside K");
+    for (std::size_t v = 0; v + 1 < f.row_begin.size(); ++v)
+      need(f.row_begin[v] <= f.row_begin[v + 1], "features: row_begin falls");
+    for (const std::int32_t k : f.column)
+      need(k >= 0 && k < c.n_feature, "features: column " + std::to_string(k) + " outside K");
   }
 
   void check_batch(const TokenBatch& b, bool with_targets) const {
     if (b.B == 0 || b.T == 0 || b.T > static_cast<std::size_t>(config_.block_size) || b.ids.size() != b.B * b.T ||
         (with_targets && b.targets.size() != b.ids.size())) {
-      throw ShapeError("batch (" + std::to_string(b.B) + "," + std::to_string(b.T) + ") with " + std::to_string(b.ids.size()) + " ids and " +
-                       std::to_string(b.targets.size()) + " targets, block_size " + std::to_string(config_.block_size));
+      throw ShapeError("batch (" + std::to_string(b.B) + "," + std::to_string(b.T) + ") with " +
+                       std::to_string(b.ids.size()) + " ids and " + std::to_string(b.targets.size()) +
+                       " targets, block_size " + std::to_string(config_.block_size));
     }
     for (const std::int32_t id : b.ids) check_id(id, 0);
     for (const std::int32_t id : b.targets) check_id(id, -1);
   }
   void check_id(std::int32_t id, std::int32_t least) const {
-    if (id < least || id >= config_.vocab_size) throw ShapeError("token id " + std::to_string(id) + " outside the vocabulary of " + std::to_string(config_.vocab_size));
+    if (id < least || id >= config_.vocab_size)
+      throw ShapeError("token id " + std::to_string(id) + " outside the vocabulary of " +
+                       std::to_string(config_.vocab_size));
   }
 
-  [[nodiscard]] std::size_t feature_begin(std::size_t v) const noexcept { return static_cast<std::size_t>(features_.row_begin[v]); }
+  [[nodiscard]] std::size_t feature_begin(std::size_t v) const noexcept {
+    return static_cast<std::size_t>(features_.row_begin[v]);
+  }
   [[nodiscard]] const T* value(std::size_t place) const noexcept { return parameters_[place].value.data(); }
   static const T* cst(const T* p) noexcept { return p; }
   template <class Kernel, class... Args>
@@ -235,7 +256,8 @@ class Gpt {
     detail::simd_call<Kernel, T>(isa, args...);
   }
   void normalise(Isa isa, const T* x, const T* weight, const T* bias, T* out) const noexcept {
-    call<detail::kernels::LayerNormForward>(isa, std::size_t{1}, static_cast<std::size_t>(config_.n_embd), x, weight, bias, out, static_cast<T*>(nullptr));
+    call<detail::kernels::LayerNormForward>(isa, std::size_t{1}, static_cast<std::size_t>(config_.n_embd), x, weight,
+                                            bias, out, static_cast<T*>(nullptr));
   }
 
   /// out := wte[id] + (F A)[id].
@@ -275,7 +297,8 @@ class Gpt {
     by_column_.resize(features_.column.size());
     std::vector<std::size_t> next(column_begin_.begin(), column_begin_.end() - 1);
     for (std::int32_t v = 0; v < config_.vocab_size; ++v) {
-      for (std::size_t i = feature_begin(static_cast<std::size_t>(v)); i < feature_begin(static_cast<std::size_t>(v) + 1); ++i) {
+      for (std::size_t i = feature_begin(static_cast<std::size_t>(v));
+           i < feature_begin(static_cast<std::size_t>(v) + 1); ++i) {
         by_column_[next[static_cast<std::size_t>(features_.column[i])]++] = {v, features_.value[i]};
       }
     }

@@ -1,9 +1,10 @@
 // nn/gpt_pass.hpp - the forward and backward pass of a GPT over one batch, in memory that is planned once.
-//   Depth first: a few sequences (a micro-batch) go through the whole net forward and back before the next ones start, so
-//   that what they leave behind stays in the caches and memory does not grow with the batch.
-//   Threads by lanes: the micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds
-//   to them in order; the lanes' gradients are added in lane order. Who runs a lane does not matter: any number of threads
-//   gives the same bits.
+//   Depth first: a few sequences (a micro-batch) go through the whole net forward and back before the next ones start,
+//   so that what they leave behind stays in the caches and memory does not grow with the batch. Threads by lanes: the
+//   micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds to them in order;
+//   the lanes' gradients are added in lane order. Who runs a lane does not matter: any number of threads gives the same
+//   bits. Large models have one lane, and the threads share each operation instead: every task packs its own columns of
+//   a weight on the way, so that neither packed weights nor second gradients are kept.
 #pragma once
 
 #include <algorithm>
@@ -33,8 +34,9 @@ class Gpt;
 /// 0 = chosen from the model's size. Another number of lanes or of tokens changes the last bits of the gradients.
 struct GptWorkspaceOptions {
   Isa isa = best_isa();
-  std::size_t lanes = 0;         // the most threads that can work; each one costs a copy of the gradients
-  std::size_t micro_tokens = 0;  // tokens of a micro-batch, rounded to whole sequences
+  std::size_t lanes = 0;                 // the most threads that can work; each one costs a copy of the gradients
+  std::size_t micro_tokens = 0;          // tokens of a micro-batch, rounded to whole sequences
+  std::size_t shared_from = 32'000'000;  // a model of more numbers has one lane, and threads share its operations
 };
 
 namespace detail::gpt {
@@ -57,7 +59,20 @@ struct Places {
 };
 
 /// Order of one layer's parameters.
-enum InLayer : std::size_t { ln_1, ln_1_bias, c_attn, c_attn_bias, c_proj, c_proj_bias, ln_2, ln_2_bias, c_fc, c_fc_bias, mlp_proj, mlp_proj_bias };
+enum InLayer : std::size_t {
+  ln_1,
+  ln_1_bias,
+  c_attn,
+  c_attn_bias,
+  c_proj,
+  c_proj_bias,
+  ln_2,
+  ln_2_bias,
+  c_fc,
+  c_fc_bias,
+  mlp_proj,
+  mlp_proj_bias
+};
 
 /// Hands out pieces of one block; with no block it only counts.
 template <class T>
@@ -83,15 +98,15 @@ struct WorkerMemory {
   std::vector<LayerMemory<T>> layers;
   T *x_final, *norm_f, *stats_f;
   T *logits, *row_max, *row_sum, *row_shift, *row_target, *row_factor;
-  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention;
+  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention, *chunk;
   AlignedBuffer<T> block;
 };
 
 /// How a batch is cut.
 struct Cut {
   std::size_t B = 0, T = 0, workers = 0;
-  bool training = false;
-  std::size_t sequences = 0;  // of a micro-batch
+  bool training = false, shared = false;  // shared: one lane, whose operations all threads share
+  std::size_t sequences = 0;              // of a micro-batch
   std::size_t micros = 0, lanes = 0, head_rows = 0, head_cols = 0;
 
   friend bool operator==(const Cut&, const Cut&) = default;
@@ -99,7 +114,8 @@ struct Cut {
 
 }  // namespace detail::gpt
 
-/// The memory of training or evaluation: planned at the first batch of a shape, no allocation after it. One batch at a time.
+/// The memory of training or evaluation: planned at the first batch of a shape, no allocation after it. One batch at a
+/// time.
 template <class T, class Product = PackedProduct>
 class GptWorkspace {
  public:
@@ -114,7 +130,6 @@ class GptWorkspace {
   Loss run(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
            std::span<Parameter<T>> gradients, const GradientOptions& how) {
     prepare(config, parameters, table, batch, pool, !gradients.empty());
-    pack(pool);
     Loss total;
     for (const std::int32_t t : batch.targets) total.count += t >= 0 ? 1 : 0;
     const std::size_t denominator = how.denominator > 0 ? how.denominator : (std::max<std::size_t>)(total.count, 1);
@@ -137,15 +152,16 @@ class GptWorkspace {
   }
 
   /// Logits of every position, (B,T,V).
-  void run_logits(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
-                  std::span<T> out) {
+  void run_logits(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch,
+                  ThreadPool& pool, std::span<T> out) {
     prepare(config, parameters, table, batch, pool, false);
-    pack(pool);
-    pool.run(cut_.micros, [&](std::size_t m, std::size_t worker) {
-      const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
-      detail::gpt::WorkerMemory<T>& w = memory_[memory_of(m, worker)];
-      forward(w, batch, first, n);
-      multiply(w.norm_f, width_, n * cut_.T, head_forward_, out.data() + first * cut_.T * vocab_, vocab_);
+    pool.run(cut_.lanes, [&](std::size_t lane, std::size_t worker) {
+      detail::gpt::WorkerMemory<T>& w = memory_[memory_of(lane, worker)];
+      for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
+        const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
+        forward(w, batch, first, n);
+        multiply(w.norm_f, width_, n * cut_.T, head_forward_, out.data() + first * cut_.T * vocab_, vocab_);
+      }
     });
   }
 
@@ -156,14 +172,23 @@ class GptWorkspace {
 
   // ---- the plan --------------------------------------------------------------------------------------------------
 
-  void prepare(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch, ThreadPool& pool,
-               bool training) {
+  void prepare(const GptConfig& config, Parameters parameters, const T* table, const TokenBatch& batch,
+               ThreadPool& pool, bool training) {
     parameters_ = parameters;
     const detail::gpt::Places places(config);
     table_ = table;
     head_table_ = config.tie_weights ? table : parameters[places.head].value.data();
+    pool_ = &pool;
     const detail::gpt::Cut cut = cut_for(config, parameters, batch, pool, training);
-    if (cut == cut_ && config == config_) return;
+    if (cut != cut_ || config != config_) plan(config, cut, parameters, places);
+    for (Weight& w : weights_) w.forward.data = w.backward.data = parameters_[w.place].value.data();
+    head_forward_.data = head_backward_.data = head_table_;
+    if (!cut_.shared) pack(pool);
+  }
+
+  void plan(const GptConfig& config, const detail::gpt::Cut& cut, Parameters parameters,
+            const detail::gpt::Places& places) {
+    const bool training = cut.training;
     cut_ = cut;
     config_ = config;
     layers_ = static_cast<std::size_t>(config.n_layer);
@@ -173,11 +198,12 @@ class GptWorkspace {
     plan_panels();
     memory_.resize((std::max)(memory_.size(), cut.workers));
     for (std::size_t w = 0; w < cut.workers; ++w) {
+      const bool whole = w == 0 || !cut.shared;
       detail::gpt::Arena<T> arena;
-      plan_worker(memory_[w], arena);
+      plan_worker(memory_[w], arena, whole);
       memory_[w].block.reserve(arena.used);
       arena = {memory_[w].block.data(), 0};
-      plan_worker(memory_[w], arena);
+      plan_worker(memory_[w], arena, whole);
     }
     lane_nats_.assign(cut.lanes, 0.0);
     lane_gradients_.resize(training ? (std::max)(lane_gradients_.size(), cut.lanes) : lane_gradients_.size());
@@ -187,9 +213,11 @@ class GptWorkspace {
     std::size_t at = 0;
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const std::size_t size = parameters[i].value.size();
-      const bool direct = config.n_feature == 0 || i != places.features;  // the features' gradient follows from the table's
+      const bool direct =
+          config.n_feature == 0 || i != places.features;  // the features' gradient follows from the table's
       offsets_.push_back(at);
-      for (std::size_t begin = 0; direct && begin < size; begin += k_slice) slices_.push_back({i, begin, (std::min)(k_slice, size - begin)});
+      for (std::size_t begin = 0; direct && begin < size; begin += k_slice)
+        slices_.push_back({i, begin, (std::min)(k_slice, size - begin)});
       if (direct) at += (size + 15) / 16 * 16;
     }
     gradient_size_ = at;
@@ -202,20 +230,30 @@ class GptWorkspace {
     detail::gpt::Cut cut{.B = batch.B, .T = batch.T, .workers = pool.size(), .training = training};
     std::size_t size = 0;
     for (const Parameter<T>& p : parameters) size += p.value.size();
-    const std::size_t most = options_.lanes > 0 ? options_.lanes : size <= 2'000'000 ? 8 : size <= 8'000'000 ? 4 : 2;
-    const std::size_t tokens = options_.micro_tokens > 0 ? options_.micro_tokens : 256;
+    cut.shared = options_.lanes == 0 && size > options_.shared_from;
+    const std::size_t most = cut.shared           ? 1
+                             : options_.lanes > 0 ? options_.lanes
+                             : size <= 2'000'000  ? 8
+                             : size <= 8'000'000  ? 4
+                                                  : 2;
+    const std::size_t tokens = options_.micro_tokens > 0 ? options_.micro_tokens : cut.shared ? 512 : 256;
     cut.sequences = (std::clamp)(tokens / batch.T, std::size_t{1}, (batch.B + most - 1) / most);
     cut.micros = (batch.B + cut.sequences - 1) / cut.sequences;
-    cut.lanes = (std::min)(training ? most : cut.micros, cut.micros);
-    cut.workers = (std::min)(cut.workers, cut.lanes);
+    cut.lanes = (std::min)(training || cut.shared ? most : cut.micros, cut.micros);
+    if (!cut.shared) cut.workers = (std::min)(cut.workers, cut.lanes);
     const std::size_t rows = cut.sequences * batch.T, vocab = static_cast<std::size_t>(config.vocab_size);
-    cut.head_cols = 256;
+    cut.head_cols = cut.shared ? 2048 : 256;
     cut.head_rows = (std::min)(rows, (std::clamp)(std::size_t{1} << 22, 112 * vocab, 256 * vocab) / vocab);
     return cut;
   }
 
-  void plan_worker(detail::gpt::WorkerMemory<T>& w, detail::gpt::Arena<T>& arena) const {
+  /// Where threads share operations only the first worker needs the whole memory.
+  void plan_worker(detail::gpt::WorkerMemory<T>& w, detail::gpt::Arena<T>& arena, bool whole) const {
     const std::size_t M = cut_.sequences * cut_.T, C = width_;
+    w.attention = arena.take(attention_scratch(cut_.T, C / heads_));
+    const std::size_t depth = (std::max)({4 * C, M, cut_.training ? cut_.head_cols : 0});
+    w.chunk = arena.take(cut_.shared ? Product::template panel_size<T>(options_.isa, depth, k_columns) : 0);
+    if (!whole) return;
     w.layers.resize(layers_);
     for (std::size_t l = 0; l < layers_; ++l) {
       detail::gpt::LayerMemory<T>& m = w.layers[l];
@@ -248,7 +286,6 @@ class GptWorkspace {
     w.row_target = arena.take(R);
     w.row_factor = arena.take(R);
     w.dropped = arena.take(config_.dropout > 0.0f ? M * C : 0);
-    w.attention = arena.take(attention_scratch(cut_.T, C / heads_));
     if (!cut_.training) return;
     w.dnorm = arena.take(M * C);
     w.dqkv = arena.take(3 * M * C);
@@ -286,11 +323,15 @@ class GptWorkspace {
     head_backward_ = {.ld = C, .transposed = false, .K = vocab_, .N = C};
     detail::gpt::Arena<T> arena;
     const auto take_all = [&] {
-      const auto take = [&](const Rhs<T>& r) { return arena.take(Product::template panel_size<T>(options_.isa, r.K, r.N)); };
+      const auto take = [&](const Rhs<T>& r) {
+        return arena.take(Product::template panel_size<T>(options_.isa, r.K, r.N));
+      };
       for (Weight& w : weights_) {
+        if (cut_.shared) continue;
         w.forward_panels = take(w.forward);
         w.backward_panels = cut_.training ? take(w.backward) : nullptr;
       }
+      if (cut_.shared) return;
       head_forward_panels_ = take(head_forward_);
       head_backward_panels_ = cut_.training ? take(head_backward_) : nullptr;
     };
@@ -302,13 +343,12 @@ class GptWorkspace {
 
   /// All weights into panels, in parallel.
   void pack(ThreadPool& pool) {
-    for (Weight& w : weights_) w.forward.data = w.backward.data = parameters_[w.place].value.data();
-    head_forward_.data = head_backward_.data = head_table_;
     pool.run(2 * weights_.size() + 2, [&](std::size_t i, std::size_t) {
       const bool forward = i % 2 == 0;
       if (!forward && !cut_.training) return;
       if (i / 2 == weights_.size()) {
-        Product::pack(options_.isa, forward ? head_forward_ : head_backward_, forward ? head_forward_panels_ : head_backward_panels_);
+        Product::pack(options_.isa, forward ? head_forward_ : head_backward_,
+                      forward ? head_forward_panels_ : head_backward_panels_);
       } else {
         Weight& w = weights_[i / 2];
         Product::pack(options_.isa, forward ? w.forward : w.backward, forward ? w.forward_panels : w.backward_panels);
@@ -324,19 +364,49 @@ class GptWorkspace {
   }
 
   /// c := a b, or c += a b with `accumulate`; plus the bias.
-  void multiply(const T* a, std::size_t lda, std::size_t M, const Rhs<T>& b, T* c, std::size_t ldc, bool accumulate = false,
-                const T* bias = nullptr) const {
-    Product::multiply(options_.isa,
-                      ProductArgs<T>{.a = a, .lda = lda, .transposed = false, .M = M, .c = c, .ldc = ldc, .accumulate = accumulate, .bias = bias},
-                      b);
+  void multiply(const T* a, std::size_t lda, std::size_t M, const Rhs<T>& b, T* c, std::size_t ldc,
+                bool accumulate = false, const T* bias = nullptr) const {
+    const ProductArgs<T> args{
+        .a = a, .lda = lda, .transposed = false, .M = M, .c = c, .ldc = ldc, .accumulate = accumulate, .bias = bias};
+    if (!cut_.shared) return Product::multiply(options_.isa, args, b);
+    pool_->run((b.N + k_columns - 1) / k_columns, [&](std::size_t i, std::size_t worker) {
+      const std::size_t first = i * k_columns;
+      Rhs<T> part = b.columns(first, (std::min)(k_columns, b.N - first));
+      Product::pack(options_.isa, part, memory_[worker].chunk);
+      ProductArgs<T> mine = args;
+      mine.c += first;
+      if (bias != nullptr) mine.bias += first;
+      Product::multiply(options_.isa, mine, part);
+    });
+  }
+
+  /// c (K,N) += x^T b, b (M,N) packed.
+  void add_transposed(const T* x, std::size_t ldx, std::size_t K, const Rhs<T>& b, T* c) const {
+    const ProductArgs<T> args{.a = x, .lda = ldx, .transposed = true, .M = K, .c = c, .ldc = b.N, .accumulate = true};
+    if (!cut_.shared) return Product::multiply(options_.isa, args, b);
+    pool_->run((K + k_rows - 1) / k_rows, [&](std::size_t i, std::size_t) {
+      ProductArgs<T> mine = args;
+      mine.a += i * k_rows;
+      mine.M = (std::min)(k_rows, K - i * k_rows);
+      mine.c += i * k_rows * b.N;
+      Product::multiply(options_.isa, mine, b);
+    });
+  }
+
+  /// f(first, n) over pieces of [0, total): shared by the threads, or one piece.
+  template <class F>
+  void pieces(std::size_t total, std::size_t piece, const F& f) const {
+    if (!cut_.shared) return f(std::size_t{0}, total);
+    pool_->run((total + piece - 1) / piece,
+               [&](std::size_t i, std::size_t) { f(i * piece, (std::min)(piece, total - i * piece)); });
   }
 
   /// dw (K,N) += x^T dy over M rows.
-  void add_weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels, T* dw) const {
+  void add_weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels,
+                           T* dw) const {
     Rhs<T> right{.data = dy, .ld = N, .transposed = false, .K = M, .N = N};
     Product::pack(options_.isa, right, panels);
-    Product::multiply(options_.isa, ProductArgs<T>{.a = x, .lda = K, .transposed = true, .M = K, .c = dw, .ldc = N, .accumulate = true},
-                      right);
+    add_transposed(x, K, K, right, dw);
   }
 
   [[nodiscard]] const T* parameter(std::size_t layer, detail::gpt::InLayer which) const noexcept {
@@ -351,7 +421,8 @@ class GptWorkspace {
 
   [[nodiscard]] bool drops() const noexcept { return cut_.training && config_.dropout > 0.0f; }
   enum class Site : std::uint64_t { embedding, weights, attention, mlp };
-  [[nodiscard]] std::uint32_t dropout_key(Site site, std::size_t layer, std::size_t sequence, std::size_t head) const noexcept {
+  [[nodiscard]] std::uint32_t dropout_key(Site site, std::size_t layer, std::size_t sequence,
+                                          std::size_t head) const noexcept {
     const std::uint64_t where = static_cast<std::uint64_t>(site) | layer << 2 | head << 12 | sequence << 24;
     return static_cast<std::uint32_t>(mix64(dropout_seed_ ^ mix64(where)) >> 32);
   }
@@ -379,13 +450,17 @@ class GptWorkspace {
       const LayerMemory<T>& m = w.layers[l];
       const Weight* weight = weights_.data() + 4 * l;
       T* next = l + 1 < layers_ ? w.layers[l + 1].x : w.x_final;
-      call<detail::kernels::LayerNormForward>(M, C, cst(m.x), parameter(l, ln_1), parameter(l, ln_1_bias), m.norm1, m.stats1);
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x), parameter(l, ln_1), parameter(l, ln_1_bias), m.norm1,
+                                              m.stats1);
       multiply(m.norm1, C, M, weight[0].forward, m.qkv, 3 * C, false, parameter(l, c_attn_bias));
       attend(w, m, l, first, n, false);
       residual(w, m.y, C, M, weight[1].forward, parameter(l, c_proj_bias), m.x, m.x2, Site::attention, l, first, n);
-      call<detail::kernels::LayerNormForward>(M, C, cst(m.x2), parameter(l, ln_2), parameter(l, ln_2_bias), m.norm2, m.stats2);
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x2), parameter(l, ln_2), parameter(l, ln_2_bias), m.norm2,
+                                              m.stats2);
       multiply(m.norm2, C, M, weight[2].forward, m.fc, 4 * C, false, parameter(l, c_fc_bias));
-      call<detail::kernels::GeluForward>(4 * M * C, cst(m.fc), m.gelu);
+      pieces(4 * M * C, k_slice, [&](std::size_t i, std::size_t size) {
+        call<detail::kernels::GeluForward>(size, cst(m.fc + i), m.gelu + i);
+      });
       residual(w, m.gelu, 4 * C, M, weight[3].forward, parameter(l, mlp_proj_bias), m.x2, next, Site::mlp, l, first, n);
     }
     call<detail::kernels::LayerNormForward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
@@ -395,8 +470,9 @@ class GptWorkspace {
   static const T* cst(const T* p) noexcept { return p; }
 
   /// out := x + dropout(a b + bias).
-  void residual(detail::gpt::WorkerMemory<T>& w, const T* a, std::size_t K, std::size_t M, const Rhs<T>& b, const T* bias,
-                const T* x, T* out, Site site, std::size_t layer, std::size_t first, std::size_t n) const {
+  void residual(detail::gpt::WorkerMemory<T>& w, const T* a, std::size_t K, std::size_t M, const Rhs<T>& b,
+                const T* bias, const T* x, T* out, Site site, std::size_t layer, std::size_t first,
+                std::size_t n) const {
     if (!drops()) {
       std::memcpy(out, x, M * width_ * sizeof(T));
       multiply(a, K, M, b, out, width_, true, bias);
@@ -407,39 +483,43 @@ class GptWorkspace {
     call<detail::kernels::Add>(M * width_, x, cst(w.dropped), out);
   }
 
-  void attend(detail::gpt::WorkerMemory<T>& w, const detail::gpt::LayerMemory<T>& m, std::size_t layer, std::size_t first,
-              std::size_t n, bool backward) const {
+  void attend(detail::gpt::WorkerMemory<T>& w, const detail::gpt::LayerMemory<T>& m, std::size_t layer,
+              std::size_t first, std::size_t n, bool backward) const {
     const std::size_t C = width_, time = cut_.T, hs = C / heads_;
-    for (std::size_t s = 0; s < n; ++s) {
-      for (std::size_t h = 0; h < heads_; ++h) {
-        const std::size_t at = s * time * 3 * C + h * hs, y_at = s * time * C + h * hs;
-        AttentionArgs<T> args{.time = time, .hs = hs, .ld = 3 * C, .y_ld = C};
-        args.q = m.qkv + at;
-        args.k = args.q + C;
-        args.v = args.k + C;
-        args.y = m.y + y_at;
-        args.log_sums = m.log_sums + (s * heads_ + h) * time;
-        args.scratch = w.attention;
-        if (drops()) {
-          args.dropout = static_cast<T>(config_.dropout);
-          args.dropout_key = dropout_key(Site::weights, layer, first + s, h);
-        }
-        if (backward) {
-          args.dy = w.dy + y_at;
-          args.dq = w.dqkv + at;
-          args.dk = args.dq + C;
-          args.dv = args.dk + C;
-          attention_backward(args, options_.isa);
-        } else {
-          attention_forward(args, options_.isa);
-        }
+    const auto one = [&](std::size_t i, T* scratch) {
+      const std::size_t s = i / heads_, h = i % heads_;
+      const std::size_t at = s * time * 3 * C + h * hs, y_at = s * time * C + h * hs;
+      AttentionArgs<T> args{.time = time, .hs = hs, .ld = 3 * C, .y_ld = C};
+      args.q = m.qkv + at;
+      args.k = args.q + C;
+      args.v = args.k + C;
+      args.y = m.y + y_at;
+      args.log_sums = m.log_sums + (s * heads_ + h) * time;
+      args.scratch = scratch;
+      if (drops()) {
+        args.dropout = static_cast<T>(config_.dropout);
+        args.dropout_key = dropout_key(Site::weights, layer, first + s, h);
       }
-    }
+      if (backward) {
+        args.dy = w.dy + y_at;
+        args.dq = w.dqkv + at;
+        args.dk = args.dq + C;
+        args.dv = args.dk + C;
+        attention_backward(args, options_.isa);
+      } else {
+        attention_forward(args, options_.isa);
+      }
+    };
+    if (cut_.shared)
+      return pool_->run(n * heads_, [&](std::size_t i, std::size_t worker) { one(i, memory_[worker].attention); });
+    for (std::size_t i = 0; i < n * heads_; ++i) one(i, w.attention);
   }
 
   /// The nats of one micro-batch; in training also d norm_f and the head's gradient. Logits live in blocks of columns,
-  /// each (rows, head_cols), as exponentials relative to the row's maximum so far; the factors follow when all are known.
-  double head(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n, std::size_t lane) const {
+  /// each (rows, head_cols), as exponentials relative to the row's maximum so far; the factors follow when all are
+  /// known.
+  double head(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n,
+              std::size_t lane) const {
     const std::size_t C = width_, total = n * cut_.T, cols = cut_.head_cols, blocks = (vocab_ + cols - 1) / cols;
     const detail::gpt::Places places(config_);
     double nats = 0;
@@ -447,7 +527,8 @@ class GptWorkspace {
       const std::size_t R = (std::min)(cut_.head_rows, total - r);
       const std::int32_t* targets = batch.targets.data() + first * cut_.T + r;
       const T* h = w.norm_f + r * C;
-      detail::kernels::SoftmaxBlock<T> block{.rows = R, .ld = cols, .targets = targets, .max = w.row_max, .sum = w.row_sum, .target_logit = w.row_target};
+      detail::kernels::SoftmaxBlock<T> block{
+          .rows = R, .ld = cols, .targets = targets, .max = w.row_max, .sum = w.row_sum, .target_logit = w.row_target};
       std::fill_n(w.row_max, R, (std::numeric_limits<T>::lowest)());
       std::fill_n(w.row_sum, R, T(0));
       const auto at_block = [&](std::size_t b) {
@@ -459,10 +540,15 @@ class GptWorkspace {
       for (std::size_t b = 0; b < blocks; ++b) {
         at_block(b);
         multiply(h, C, R, head_forward_.columns(b * cols, block.cols), block.x, cols);
-        call<detail::kernels::SoftmaxForward>(static_cast<const detail::kernels::SoftmaxBlock<T>*>(&block));
+        pieces(R, 32, [&](std::size_t i, std::size_t rows) {
+          const detail::kernels::SoftmaxBlock<T> part = block.part(i, rows);
+          call<detail::kernels::SoftmaxForward>(&part);
+        });
       }
       for (std::size_t i = 0; i < R; ++i) {
-        if (targets[i] >= 0) nats += std::log(static_cast<double>(w.row_sum[i])) + static_cast<double>(w.row_max[i]) - static_cast<double>(w.row_target[i]);
+        if (targets[i] >= 0)
+          nats += std::log(static_cast<double>(w.row_sum[i])) + static_cast<double>(w.row_max[i]) -
+                  static_cast<double>(w.row_target[i]);
       }
       if (!cut_.training) continue;
       Rhs<T> right{.data = h, .ld = C, .transposed = false, .K = R, .N = C};
@@ -471,25 +557,29 @@ class GptWorkspace {
       for (std::size_t b = 0; b < blocks; ++b) {
         at_block(b);
         for (std::size_t i = 0; i < R; ++i) {
-          w.row_factor[i] = targets[i] < 0 ? T(0) : std::exp(block.shift[i] - w.row_max[i]) / w.row_sum[i] * grad_scale_;
+          w.row_factor[i] =
+              targets[i] < 0 ? T(0) : std::exp(block.shift[i] - w.row_max[i]) / w.row_sum[i] * grad_scale_;
         }
-        call<detail::kernels::SoftmaxBackward>(static_cast<const detail::kernels::SoftmaxBlock<T>*>(&block), cst(w.row_factor), grad_scale_);
+        pieces(R, 32, [&](std::size_t i, std::size_t rows) {
+          const detail::kernels::SoftmaxBlock<T> part = block.part(i, rows);
+          call<detail::kernels::SoftmaxBackward>(&part, cst(w.row_factor + i), grad_scale_);
+        });
         multiply(block.x, cols, R, head_backward_.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
-        Product::multiply(options_.isa,
-                          ProductArgs<T>{.a = block.x, .lda = cols, .transposed = true, .M = block.cols, .c = dhead + b * cols * C, .ldc = C, .accumulate = true},
-                          right);
+        add_transposed(block.x, cols, block.cols, right, dhead + b * cols * C);
       }
     }
     return nats;
   }
 
-  void backward(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n, std::size_t lane) const {
+  void backward(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n,
+                std::size_t lane) const {
     using namespace detail::gpt;
     const std::size_t C = width_, time = cut_.T, M = n * time;
     const Places places(config_);
     std::fill_n(w.dx, M * C, T(0));
-    call<detail::kernels::LayerNormBackward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()), cst(w.stats_f), cst(w.dnorm),
-                                             w.dx, gradient(lane, places.ln_f), gradient(lane, places.ln_f + 1));
+    call<detail::kernels::LayerNormBackward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
+                                             cst(w.stats_f), cst(w.dnorm), w.dx, gradient(lane, places.ln_f),
+                                             gradient(lane, places.ln_f + 1));
     for (std::size_t l = layers_; l-- > 0;) {
       const LayerMemory<T>& m = w.layers[l];
       const Weight* weight = weights_.data() + 4 * l;
@@ -497,12 +587,14 @@ class GptWorkspace {
       call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, mlp_proj_bias));
       multiply(dout, C, M, weight[3].backward, w.dfc, 4 * C);
       add_weight_gradient(m.gelu, 4 * C, dout, C, M, w.panels, gradient(lane, l, mlp_proj));
-      call<detail::kernels::GeluBackward>(4 * M * C, cst(m.fc), w.dfc);
+      pieces(4 * M * C, k_slice, [&](std::size_t i, std::size_t size) {
+        call<detail::kernels::GeluBackward>(size, cst(m.fc + i), w.dfc + i);
+      });
       call<detail::kernels::ColumnSums>(M, 4 * C, cst(w.dfc), gradient(lane, l, c_fc_bias));
       multiply(w.dfc, 4 * C, M, weight[2].backward, w.dnorm, C);
       add_weight_gradient(m.norm2, C, w.dfc, 4 * C, M, w.panels, gradient(lane, l, c_fc));
-      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x2), parameter(l, ln_2), cst(m.stats2), cst(w.dnorm), w.dx, gradient(lane, l, ln_2),
-                                               gradient(lane, l, ln_2_bias));
+      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x2), parameter(l, ln_2), cst(m.stats2), cst(w.dnorm), w.dx,
+                                               gradient(lane, l, ln_2), gradient(lane, l, ln_2_bias));
       dout = branch(w, Site::attention, l, first, n);
       call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, c_proj_bias));
       multiply(dout, C, M, weight[1].backward, w.dy, C);
@@ -511,8 +603,8 @@ class GptWorkspace {
       call<detail::kernels::ColumnSums>(M, 3 * C, cst(w.dqkv), gradient(lane, l, c_attn_bias));
       multiply(w.dqkv, 3 * C, M, weight[0].backward, w.dnorm, C);
       add_weight_gradient(m.norm1, C, w.dqkv, 3 * C, M, w.panels, gradient(lane, l, c_attn));
-      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x), parameter(l, ln_1), cst(m.stats1), cst(w.dnorm), w.dx, gradient(lane, l, ln_1),
-                                               gradient(lane, l, ln_1_bias));
+      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x), parameter(l, ln_1), cst(m.stats1), cst(w.dnorm), w.dx,
+                                               gradient(lane, l, ln_1), gradient(lane, l, ln_1_bias));
     }
     if (drops()) drop(Site::embedding, 0, first, n, w.dx);
     T *dwte = gradient(lane, places.wte), *dwpe = gradient(lane, places.wpe);
@@ -524,7 +616,8 @@ class GptWorkspace {
   }
 
   /// The slope at the end of a residual branch: dx, with the dropout of the branch.
-  const T* branch(detail::gpt::WorkerMemory<T>& w, Site site, std::size_t layer, std::size_t first, std::size_t n) const {
+  const T* branch(detail::gpt::WorkerMemory<T>& w, Site site, std::size_t layer, std::size_t first,
+                  std::size_t n) const {
     if (!drops()) return w.dx;
     std::memcpy(w.dropped, w.dx, n * cut_.T * width_ * sizeof(T));
     drop(site, layer, first, n, w.dropped);
@@ -553,7 +646,8 @@ class GptWorkspace {
     });
   }
 
-  static constexpr std::size_t k_slice = std::size_t{1} << 14;
+  static constexpr std::size_t k_slice = std::size_t{1} << 14;  // numbers of a task over flat memory
+  static constexpr std::size_t k_columns = 128, k_rows = 112;   // of a task's part of a product
   struct Slice {
     std::size_t place, begin, size;
   };
@@ -563,6 +657,7 @@ class GptWorkspace {
   detail::gpt::Cut cut_{};
   std::size_t layers_ = 0, heads_ = 0, width_ = 0, vocab_ = 0, gradient_size_ = 0;
   Parameters parameters_;
+  ThreadPool* pool_ = nullptr;
   const T *table_ = nullptr, *head_table_ = nullptr;
   std::vector<Weight> weights_;
   Rhs<T> head_forward_, head_backward_;

@@ -1,4 +1,5 @@
-// tensor/attention.hpp - causal scaled dot-product attention, forward and backward, in blocks of rows cut at the diagonal.
+// tensor/attention.hpp - causal scaled dot-product attention, forward and backward, in blocks of rows cut at the
+// diagonal.
 //   The (T,T) weights are never kept: the forward pass leaves one number per row (the logarithm of its sum of
 //   exponentials), the backward pass makes a block's weights anew from it (Dao et al. 2022, on a CPU's caches).
 #pragma once
@@ -40,41 +41,44 @@ inline constexpr std::size_t max_block_rows = 28;
 
 /// P := softmax of one block of scaled scores s (rows i0..., n columns of which row i uses 0..i); zero behind.
 template <class S, class T>
-[[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld, T scale, T* s,
-                                                T* log_sums) {
+[[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld,
+                                                T scale, T* s, T* log_sums) {
   using V = typename S::vec;
   for (std::size_t r = 0; r < rows; ++r) {
     T* x = s + r * ld;
     const std::size_t used = i0 + r + 1;
     V top;
     simd::splat<S>(top, x[0]);
-    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-      V v;
-      simd::load<S>(v, x + c, m);
-      if (m < S::width) {
-        for (std::size_t k = m; k < S::width; ++k) v[k] = x[0];
-      }
-      top = v > top ? v : top;
-    });
+    simd::sweep<S>(
+        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+          V v;
+          simd::load<S>(v, x + c, m);
+          if (m < S::width) {
+            for (std::size_t k = m; k < S::width; ++k) v[k] = x[0];
+          }
+          top = v > top ? v : top;
+        });
     const T high = simd::largest<S>(top);
     V total{};
-    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-      V v;
-      simd::load<S>(v, x + c, m);
-      v = (v - high) * scale;
-      simd::exp<S>(v);
-      if (m < S::width) simd::clear_behind<S>(v, m);
-      simd::store<S>(x + c, v, m);
-      total += v;
-    });
+    simd::sweep<S>(
+        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+          V v;
+          simd::load<S>(v, x + c, m);
+          v = (v - high) * scale;
+          simd::exp<S>(v);
+          if (m < S::width) simd::clear_behind<S>(v, m);
+          simd::store<S>(x + c, v, m);
+          total += v;
+        });
     const T sum = simd::sum<S>(total), inverse = T(1) / sum;
     log_sums[i0 + r] = high * scale + std::log(sum);
-    simd::sweep<S>(used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-      V v;
-      simd::load<S>(v, x + c, m);
-      v *= inverse;
-      simd::store<S>(x + c, v, m);
-    });
+    simd::sweep<S>(
+        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+          V v;
+          simd::load<S>(v, x + c, m);
+          v *= inverse;
+          simd::store<S>(x + c, v, m);
+        });
     for (std::size_t c = used; c < n; ++c) x[c] = T(0);
   }
 }
@@ -91,8 +95,8 @@ template <class S, class T>
 
 /// c (M,N) += a^T (K,M) b: the sums over one block of rows.
 template <class S, class T>
-[[gnu::always_inline]] inline void add_transposed(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                                  const T* panels, T* c, std::size_t ldc) {
+[[gnu::always_inline]] inline void add_transposed(std::size_t M, std::size_t N, std::size_t K, const T* a,
+                                                  std::size_t lda, const T* panels, T* c, std::size_t ldc) {
   for (std::size_t i = 0; i < M;) {
     const std::size_t rows = gemm::tile_height<S>(M - i);
     gemm::strip<S, true, T>(rows, N, K, a + i, lda, panels, K, 0, c + i * ldc, ldc, true, nullptr);
@@ -162,23 +166,25 @@ struct Backward {
         const auto first = static_cast<std::uint32_t>((i + r) * time);
         if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, d);
         V dots{};
-        simd::sweep<S>(live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-          V v, g;
-          simd::load<S>(v, w + c, m);
-          simd::load<S>(g, d + c, m);
-          v = v * scale - log_sum;
-          simd::exp<S>(v);
-          simd::store<S>(w + c, v, m);
-          dots += v * g;
-        });
+        simd::sweep<S>(
+            live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+              V v, g;
+              simd::load<S>(v, w + c, m);
+              simd::load<S>(g, d + c, m);
+              v = v * scale - log_sum;
+              simd::exp<S>(v);
+              simd::store<S>(w + c, v, m);
+              dots += v * g;
+            });
         const T dot = simd::sum<S>(dots);
-        simd::sweep<S>(live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-          V v, g;
-          simd::load<S>(v, w + c, m);
-          simd::load<S>(g, d + c, m);
-          g = v * (g - dot) * scale;
-          simd::store<S>(d + c, g, m);
-        });
+        simd::sweep<S>(
+            live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
+              V v, g;
+              simd::load<S>(v, w + c, m);
+              simd::load<S>(g, d + c, m);
+              g = v * (g - dot) * scale;
+              simd::store<S>(d + c, g, m);
+            });
         if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, w);
         for (std::size_t c = live; c < used; ++c) w[c] = d[c] = T(0);
       }

@@ -1,7 +1,8 @@
 // tensor/gemm.hpp - the one door to the matrix product, C (+)= op(A) op(B) + bias, all row-major.
-//   Two engines with the same face: PackedProduct, our own kernel (two vectors wide, as many rows as registers hold, B in
-//   column panels, A broadcast from where it lies), and EigenProduct, its oracle and the choice for anything unusual.
-//   No sum over k is ever split between threads or depends on M: a row's result does not depend on the rows beside it.
+//   Two engines with the same face: PackedProduct, our own kernel (two vectors wide, as many rows as registers hold, B
+//   in column panels, A broadcast from where it lies), and EigenProduct, its oracle and the choice for anything
+//   unusual. No sum over k is ever split between threads or depends on M: a row's result does not depend on the rows
+//   beside it.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +23,7 @@ struct Rhs {
   std::size_t ld = 0;
   bool transposed = false;
   std::size_t K = 0, N = 0;
-  const T* panels = nullptr;  // what Product::pack() made of it
+  const T* panels = nullptr;                  // what Product::pack() made of it
   std::size_t panel_rows = 0, first_row = 0;  // the panels' K, and where ours begins
 
   /// Rows [first, first + n) of op(B) as a factor of their own.
@@ -83,7 +84,8 @@ template <class S, std::size_t D>
 
 /// to[k to_ld + x] := from[x from_ld + k] for k < K, x < n <= width; 0 for the x from n to width.
 template <class S, class T>
-[[gnu::always_inline]] inline void transpose_columns(const T* from, std::size_t from_ld, std::size_t n, std::size_t K, T* to, std::size_t to_ld) {
+[[gnu::always_inline]] inline void transpose_columns(const T* from, std::size_t from_ld, std::size_t n, std::size_t K,
+                                                     T* to, std::size_t to_ld) {
   constexpr std::size_t W = S::width;
   std::size_t k = 0;
   for (; n == W && k + W <= K; k += W) {
@@ -102,7 +104,8 @@ template <class S, class T>
 /// Columns [0, N) in panels of two vectors, [K][2 width]; a last panel of at most one vector is [K][width].
 struct Pack {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(const T* b, std::size_t ld, bool transposed, std::size_t K, std::size_t N, T* out) {
+  [[gnu::always_inline]] static void run(const T* b, std::size_t ld, bool transposed, std::size_t K, std::size_t N,
+                                         T* out) {
     constexpr std::size_t W = S::width, NR = 2 * W;
     for (std::size_t j = 0; j < N; j += NR) {
       const std::size_t n = (std::min)(NR, N - j), w = n > W ? NR : W;
@@ -189,8 +192,8 @@ template <class S>
 /// `panels` points at the first used row of the first panel.
 template <class S, bool AT, class T>
 [[gnu::always_inline]] inline void strip(std::size_t rows, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                         const T* panels, std::size_t panel_K, std::size_t first_row, T* c, std::size_t ldc,
-                                         bool accumulate, const T* bias) {
+                                         const T* panels, std::size_t panel_K, std::size_t first_row, T* c,
+                                         std::size_t ldc, bool accumulate, const T* bias) {
   constexpr std::size_t W = S::width, NR = 2 * W;
   alignas(64) T edge[S::tile_rows * NR];
   alignas(64) T edge_bias[NR];
@@ -206,8 +209,10 @@ template <class S, bool AT, class T>
     }
     T* out = partial ? edge : c + j;
     const std::size_t ld = partial ? NR : ldc;
-    if (wide) tile_any<S, 2, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
-    else tile_any<S, 1, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
+    if (wide)
+      tile_any<S, 2, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
+    else
+      tile_any<S, 1, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
     if (partial) {
       for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t x = 0; x < n; ++x) {
@@ -301,10 +306,14 @@ struct EigenProduct {
     if (!p.accumulate) c.setZero();
     const View right = b.transposed ? view(b.data, b.N, b.K, b.ld) : view(b.data, b.K, b.N, b.ld);
     const View left = p.transposed ? view(p.a, b.K, p.M, p.lda) : view(p.a, p.M, b.K, p.lda);
-    if (p.transposed && b.transposed) c.noalias() += left.transpose() * right.transpose();
-    else if (p.transposed) c.noalias() += left.transpose() * right;
-    else if (b.transposed) c.noalias() += left * right.transpose();
-    else c.noalias() += left * right;
+    if (p.transposed && b.transposed)
+      c.noalias() += left.transpose() * right.transpose();
+    else if (p.transposed)
+      c.noalias() += left.transpose() * right;
+    else if (b.transposed)
+      c.noalias() += left * right.transpose();
+    else
+      c.noalias() += left * right;
     if (p.bias != nullptr) c.rowwise() += view(p.bias, 1, b.N, b.N).row(0);
   }
 };

@@ -1,4 +1,5 @@
-// tensor/gradcheck.hpp - does a backward function tell the truth? Finite differences in double, for our operations and yours.
+// tensor/gradcheck.hpp - does a backward function tell the truth? Finite differences in double, for our operations and
+// yours.
 #pragma once
 
 #include <algorithm>
@@ -15,13 +16,14 @@ namespace midigpt {
 inline namespace v0 {
 
 struct GradcheckReport {
-  double worst = 0;  // the largest |analytic - numeric| / max(|analytic|, |numeric|) where they differ by more than the floor
+  double worst =
+      0;  // the largest |analytic - numeric| / max(|analytic|, |numeric|) where they differ by more than the floor
   std::size_t input = 0, element = 0;
   double analytic = 0, numeric = 0;  // there
 };
 
-/// Compares the slopes of `op` with five-point differences. op(tape, vars) makes a Var<double> of any shape from the inputs; its
-/// elements are weighed with random numbers to one number. Differences below 1e-9 do not count.
+/// Compares the slopes of `op` with five-point differences. op(tape, vars) makes a Var<double> of any shape from the
+/// inputs; its elements are weighed with random numbers to one number. Differences below 1e-9 do not count.
 ///   auto report = gradcheck([](auto&, auto in) { return ops::gelu(in[0]); }, {x});   CHECK(report.worst <= 1e-6);
 template <class Op>
 [[nodiscard]] GradcheckReport gradcheck(Op op, std::vector<Tensor<double>> inputs, std::uint64_t seed = 1) {
@@ -62,7 +64,8 @@ template <class Op>
       const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
       inputs[i][k] = x;
       const double analytic = grads[i][k], difference = std::abs(analytic - numeric);
-      const double relative = difference <= floor ? 0.0 : difference / (std::max)(std::abs(analytic), std::abs(numeric));
+      const double relative =
+          difference <= floor ? 0.0 : difference / (std::max)(std::abs(analytic), std::abs(numeric));
       if (!(relative <= report.worst)) report = {relative, i, k, analytic, numeric};
     }
   }

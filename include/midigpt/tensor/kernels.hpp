@@ -1,6 +1,6 @@
 // tensor/kernels.hpp - forward and backward of everything that is not a matrix product: rows of (M,C) numbers.
-//   Plain functions over pointers; the tape (tape.hpp, ops.hpp) and the models (nn/) both stand on them. Backward functions
-//   ADD to the gradients they are given unless they say otherwise. Nothing here allocates or throws.
+//   Plain functions over pointers; the tape (tape.hpp, ops.hpp) and the models (nn/) both stand on them. Backward
+//   functions ADD to the gradients they are given unless they say otherwise. Nothing here allocates or throws.
 #pragma once
 
 #include <cmath>
@@ -18,83 +18,90 @@ namespace detail::kernels {
 
 struct LayerNormForward {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* bias, T* y, T* stats) {
+  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* bias, T* y,
+                                         T* stats) {
     using V = typename S::vec;
     const T inverse = T(1) / static_cast<T>(C);
     for (std::size_t i = 0; i < M; ++i, x += C, y += C) {
       V sum{};
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v;
-        simd::load<S>(v, x + c, n);
-        sum += v;
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v;
+            simd::load<S>(v, x + c, n);
+            sum += v;
+          });
       const T mean = simd::sum<S>(sum) * inverse;
       V squares{};
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v;
-        simd::load<S>(v, x + c, n);
-        v -= mean;
-        if (n < S::width) simd::clear_behind<S>(v, n);
-        squares += v * v;
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v;
+            simd::load<S>(v, x + c, n);
+            v -= mean;
+            if (n < S::width) simd::clear_behind<S>(v, n);
+            squares += v * v;
+          });
       const T rstd = T(1) / std::sqrt(simd::sum<S>(squares) * inverse + T(1e-5));
       if (stats != nullptr) {
         stats[2 * i] = mean;
         stats[2 * i + 1] = rstd;
       }
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v, w, b;
-        simd::load<S>(v, x + c, n);
-        simd::load<S>(w, weight + c, n);
-        simd::load<S>(b, bias + c, n);
-        v = (v - mean) * rstd * w + b;
-        simd::store<S>(y + c, v, n);
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v, w, b;
+            simd::load<S>(v, x + c, n);
+            simd::load<S>(w, weight + c, n);
+            simd::load<S>(b, bias + c, n);
+            v = (v - mean) * rstd * w + b;
+            simd::store<S>(y + c, v, n);
+          });
     }
   }
 };
 
 struct LayerNormBackward {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* stats, const T* dy,
-                                         T* dx, T* dweight, T* dbias) {
+  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* stats,
+                                         const T* dy, T* dx, T* dweight, T* dbias) {
     using V = typename S::vec;
     const T inverse = T(1) / static_cast<T>(C);
     for (std::size_t i = 0; i < M; ++i, x += C, dy += C, dx += C) {
       const T mean = stats[2 * i], rstd = stats[2 * i + 1];
       V sum{}, dot{};
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v, d, w, dw, db;
-        simd::load<S>(v, x + c, n);
-        simd::load<S>(d, dy + c, n);  // zero behind the end, hence no clearing of v
-        simd::load<S>(w, weight + c, n);
-        simd::load<S>(dw, dweight + c, n);
-        simd::load<S>(db, dbias + c, n);
-        v = (v - mean) * rstd;
-        dw += d * v;
-        db += d;
-        simd::store<S>(dweight + c, dw, n);
-        simd::store<S>(dbias + c, db, n);
-        d *= w;
-        sum += d;
-        dot += d * v;
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v, d, w, dw, db;
+            simd::load<S>(v, x + c, n);
+            simd::load<S>(d, dy + c, n);  // zero behind the end, hence no clearing of v
+            simd::load<S>(w, weight + c, n);
+            simd::load<S>(dw, dweight + c, n);
+            simd::load<S>(db, dbias + c, n);
+            v = (v - mean) * rstd;
+            dw += d * v;
+            db += d;
+            simd::store<S>(dweight + c, dw, n);
+            simd::store<S>(dbias + c, db, n);
+            d *= w;
+            sum += d;
+            dot += d * v;
+          });
       const T mean_d = simd::sum<S>(sum) * inverse, mean_dot = simd::sum<S>(dot) * inverse;
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v, d, w, out;
-        simd::load<S>(v, x + c, n);
-        simd::load<S>(d, dy + c, n);
-        simd::load<S>(w, weight + c, n);
-        simd::load<S>(out, dx + c, n);
-        v = (v - mean) * rstd;
-        out += (d * w - mean_d - v * mean_dot) * rstd;
-        simd::store<S>(dx + c, out, n);
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v, d, w, out;
+            simd::load<S>(v, x + c, n);
+            simd::load<S>(d, dy + c, n);
+            simd::load<S>(w, weight + c, n);
+            simd::load<S>(out, dx + c, n);
+            v = (v - mean) * rstd;
+            out += (d * w - mean_d - v * mean_dot) * rstd;
+            simd::store<S>(dx + c, out, n);
+          });
     }
   }
 };
 
-/// v := the slope of the tanh form of GELU at z beside its sigmoid s: gelu(z) = z s, s = sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3)).
+/// v := the slope of the tanh form of GELU at z beside its sigmoid s: gelu(z) = z s, s = sigmoid(2 sqrt(2/pi) (z +
+/// 0.044715 z^3)).
 template <class S>
 [[gnu::always_inline]] inline void gelu_sigmoid(typename S::vec& s, const typename S::vec& z) {
   using T = typename S::scalar;
@@ -107,13 +114,14 @@ template <class S>
 struct GeluForward {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, const T* x, T* y) {
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec z, s;
-      simd::load<S>(z, x + c, n);
-      gelu_sigmoid<S>(s, z);
-      z *= s;
-      simd::store<S>(y + c, z, n);
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec z, s;
+          simd::load<S>(z, x + c, n);
+          gelu_sigmoid<S>(s, z);
+          z *= s;
+          simd::store<S>(y + c, z, n);
+        });
   }
 };
 
@@ -122,14 +130,15 @@ struct GeluBackward {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, const T* x, T* d) {
     constexpr T a = T(1.5957691216057308), b3 = T(3 * 1.5957691216057308 * 0.044715);
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec z, s, g;
-      simd::load<S>(z, x + c, n);
-      simd::load<S>(g, d + c, n);
-      gelu_sigmoid<S>(s, z);
-      g *= s + z * s * (T(1) - s) * (a + b3 * (z * z));
-      simd::store<S>(d + c, g, n);
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec z, s, g;
+          simd::load<S>(z, x + c, n);
+          simd::load<S>(g, d + c, n);
+          gelu_sigmoid<S>(s, z);
+          g *= s + z * s * (T(1) - s) * (a + b3 * (z * z));
+          simd::store<S>(d + c, g, n);
+        });
   }
 };
 
@@ -140,24 +149,26 @@ struct ColumnSums {
     using V = typename S::vec;
     std::size_t i = 0;
     for (; i + 4 <= M; i += 4, x += 4 * C) {
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V total, v;
-        simd::load<S>(total, sums + c, n);
-        for (std::size_t r = 0; r < 4; ++r) {
-          simd::load<S>(v, x + r * C + c, n);
-          total += v;
-        }
-        simd::store<S>(sums + c, total, n);
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V total, v;
+            simd::load<S>(total, sums + c, n);
+            for (std::size_t r = 0; r < 4; ++r) {
+              simd::load<S>(v, x + r * C + c, n);
+              total += v;
+            }
+            simd::store<S>(sums + c, total, n);
+          });
     }
     for (; i < M; ++i, x += C) {
-      simd::sweep<S>(C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V total, v;
-        simd::load<S>(total, sums + c, n);
-        simd::load<S>(v, x + c, n);
-        total += v;
-        simd::store<S>(sums + c, total, n);
-      });
+      simd::sweep<S>(
+          C, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V total, v;
+            simd::load<S>(total, sums + c, n);
+            simd::load<S>(v, x + c, n);
+            total += v;
+            simd::store<S>(sums + c, total, n);
+          });
     }
   }
 };
@@ -166,13 +177,14 @@ struct ColumnSums {
 struct AddScaled {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, T scale, const T* x, T* y) {
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec v, w;
-      simd::load<S>(v, x + c, n);
-      simd::load<S>(w, y + c, n);
-      w += scale * v;
-      simd::store<S>(y + c, w, n);
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec v, w;
+          simd::load<S>(v, x + c, n);
+          simd::load<S>(w, y + c, n);
+          w += scale * v;
+          simd::store<S>(y + c, w, n);
+        });
   }
 };
 
@@ -180,17 +192,19 @@ struct AddScaled {
 struct Add {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, const T* a, const T* b, T* y) {
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec v, w;
-      simd::load<S>(v, a + c, n);
-      simd::load<S>(w, b + c, n);
-      v += w;
-      simd::store<S>(y + c, v, n);
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec v, w;
+          simd::load<S>(v, a + c, n);
+          simd::load<S>(w, b + c, n);
+          v += w;
+          simd::store<S>(y + c, v, n);
+        });
   }
 };
 
-/// x := x * m, m being 0 with probability p and 1 / (1 - p) else; element i's fate is a function of (key, first + i) alone.
+/// x := x * m, m being 0 with probability p and 1 / (1 - p) else; element i's fate is a function of (key, first + i)
+/// alone.
 struct Dropout {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, std::uint32_t key, std::uint32_t first, T p, T* x) {
@@ -200,16 +214,17 @@ struct Dropout {
       using U = typename S::uvec;
       U lane{};
       for (std::size_t i = 0; i < S::width; ++i) lane[i] = static_cast<std::uint32_t>(i);
-      simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        typename S::vec v;
-        simd::load<S>(v, x + c, n);
-        U h = (lane + (first + static_cast<std::uint32_t>(c))) * 0x9E3779B1u + key;
-        h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
-        h = (h ^ (h >> 13)) * 0xC2B2AE35u;
-        h ^= h >> 16;
-        v = h < threshold ? typename S::vec{} : v * keep;
-        simd::store<S>(x + c, v, n);
-      });
+      simd::sweep<S>(
+          size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            typename S::vec v;
+            simd::load<S>(v, x + c, n);
+            U h = (lane + (first + static_cast<std::uint32_t>(c))) * 0x9E3779B1u + key;
+            h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
+            h = (h ^ (h >> 13)) * 0xC2B2AE35u;
+            h ^= h >> 16;
+            v = h < threshold ? typename S::vec{} : v * keep;
+            simd::store<S>(x + c, v, n);
+          });
     } else {
       for (std::size_t c = 0; c < size; ++c) {
         std::uint32_t h = (first + static_cast<std::uint32_t>(c)) * 0x9E3779B1u + key;
@@ -222,8 +237,9 @@ struct Dropout {
   }
 };
 
-/// One block of columns of the logits, (rows, ld): updates each row's running maximum and sum of exponentials and leaves
-/// e^(x - shift) behind, shift[i] being the maximum so far. Where the target lies in the block its logit is noted.
+/// One block of columns of the logits, (rows, ld): updates each row's running maximum and sum of exponentials and
+/// leaves e^(x - shift) behind, shift[i] being the maximum so far. Where the target lies in the block its logit is
+/// noted.
 template <class T>
 struct SoftmaxBlock {
   std::size_t rows = 0, cols = 0, ld = 0;
@@ -231,6 +247,20 @@ struct SoftmaxBlock {
   std::int32_t first = 0;  // the id of column 0
   const std::int32_t* targets = nullptr;
   T *max = nullptr, *sum = nullptr, *shift = nullptr, *target_logit = nullptr;
+
+  /// Rows [i, i + n) as a block of their own.
+  [[nodiscard]] SoftmaxBlock part(std::size_t i, std::size_t n) const noexcept {
+    return {.rows = n,
+            .cols = cols,
+            .ld = ld,
+            .x = x + i * ld,
+            .first = first,
+            .targets = targets + i,
+            .max = max + i,
+            .sum = sum + i,
+            .shift = shift + i,
+            .target_logit = target_logit + i};
+  }
 };
 
 struct SoftmaxForward {
@@ -243,25 +273,27 @@ struct SoftmaxForward {
       if (target >= 0 && static_cast<std::size_t>(target) < b->cols) b->target_logit[i] = x[target];
       V top;
       simd::splat<S>(top, b->max[i]);
-      simd::sweep<S>(b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v;
-        simd::load<S>(v, x + c, n);
-        if (n < S::width) {
-          for (std::size_t k = n; k < S::width; ++k) v[k] = top[k];
-        }
-        top = v > top ? v : top;
-      });
+      simd::sweep<S>(
+          b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v;
+            simd::load<S>(v, x + c, n);
+            if (n < S::width) {
+              for (std::size_t k = n; k < S::width; ++k) v[k] = top[k];
+            }
+            top = v > top ? v : top;
+          });
       const T high = simd::largest<S>(top);
       V total{};
-      simd::sweep<S>(b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V v;
-        simd::load<S>(v, x + c, n);
-        v -= high;
-        simd::exp<S>(v);
-        if (n < S::width) simd::clear_behind<S>(v, n);
-        simd::store<S>(x + c, v, n);
-        total += v;
-      });
+      simd::sweep<S>(
+          b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V v;
+            simd::load<S>(v, x + c, n);
+            v -= high;
+            simd::exp<S>(v);
+            if (n < S::width) simd::clear_behind<S>(v, n);
+            simd::store<S>(x + c, v, n);
+            total += v;
+          });
       b->sum[i] = b->sum[i] * std::exp(b->max[i] - high) + simd::sum<S>(total);
       b->max[i] = high;
       b->shift[i] = high;
@@ -276,12 +308,13 @@ struct SoftmaxBackward {
     for (std::size_t i = 0; i < b->rows; ++i) {
       T* x = b->x + i * b->ld;
       const T f = factor[i];
-      simd::sweep<S>(b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        typename S::vec v;
-        simd::load<S>(v, x + c, n);
-        v *= f;
-        simd::store<S>(x + c, v, n);
-      });
+      simd::sweep<S>(
+          b->cols, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            typename S::vec v;
+            simd::load<S>(v, x + c, n);
+            v *= f;
+            simd::store<S>(x + c, v, n);
+          });
       const std::int32_t target = b->targets[i] - b->first;
       if (target >= 0 && static_cast<std::size_t>(target) < b->cols) x[target] -= scale;
     }
@@ -327,24 +360,26 @@ struct MatrixVector {
     std::size_t i = 0;
     for (; i + 4 <= N; i += 4, w += 4 * K) {  // four rows at once: four streams for the prefetcher
       V sum[4] = {};
-      simd::sweep<S>(K, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V right, v;
-        simd::load<S>(right, x + c, n);
-        for (std::size_t r = 0; r < 4; ++r) {
-          simd::load<S>(v, w + r * K + c, n);
-          sum[r] += v * right;
-        }
-      });
+      simd::sweep<S>(
+          K, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V right, v;
+            simd::load<S>(right, x + c, n);
+            for (std::size_t r = 0; r < 4; ++r) {
+              simd::load<S>(v, w + r * K + c, n);
+              sum[r] += v * right;
+            }
+          });
       for (std::size_t r = 0; r < 4; ++r) y[i + r] = simd::sum<S>(sum[r]);
     }
     for (; i < N; ++i, w += K) {
       V sum{};
-      simd::sweep<S>(K, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V right, v;
-        simd::load<S>(right, x + c, n);
-        simd::load<S>(v, w + c, n);
-        sum += v * right;
-      });
+      simd::sweep<S>(
+          K, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V right, v;
+            simd::load<S>(right, x + c, n);
+            simd::load<S>(v, w + c, n);
+            sum += v * right;
+          });
       y[i] = simd::sum<S>(sum);
     }
   }
@@ -353,41 +388,44 @@ struct MatrixVector {
 /// One position's attention for one head over the t cached rows of k and v (stride apart); p is scratch for t numbers.
 struct AttendOne {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t t, std::size_t hs, std::size_t stride, T scale, const T* q, const T* k,
-                                         const T* v, T* p, T* y) {
+  [[gnu::always_inline]] static void run(std::size_t t, std::size_t hs, std::size_t stride, T scale, const T* q,
+                                         const T* k, const T* v, T* p, T* y) {
     using V = typename S::vec;
     T high = T(0);
     for (std::size_t j = 0; j < t; ++j) {
       V sum{};
-      simd::sweep<S>(hs, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        V a, b;
-        simd::load<S>(a, q + c, n);
-        simd::load<S>(b, k + j * stride + c, n);
-        sum += a * b;
-      });
+      simd::sweep<S>(
+          hs, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            V a, b;
+            simd::load<S>(a, q + c, n);
+            simd::load<S>(b, k + j * stride + c, n);
+            sum += a * b;
+          });
       p[j] = simd::sum<S>(sum) * scale;
       high = j == 0 || p[j] > high ? p[j] : high;
     }
     V total{};
-    simd::sweep<S>(t, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      V e;
-      simd::load<S>(e, p + c, n);
-      e -= high;
-      simd::exp<S>(e);
-      if (n < S::width) simd::clear_behind<S>(e, n);
-      simd::store<S>(p + c, e, n);
-      total += e;
-    });
+    simd::sweep<S>(
+        t, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          V e;
+          simd::load<S>(e, p + c, n);
+          e -= high;
+          simd::exp<S>(e);
+          if (n < S::width) simd::clear_behind<S>(e, n);
+          simd::store<S>(p + c, e, n);
+          total += e;
+        });
     const T inverse = T(1) / simd::sum<S>(total);
-    simd::sweep<S>(hs, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      V sum{}, b;
-      for (std::size_t j = 0; j < t; ++j) {
-        simd::load<S>(b, v + j * stride + c, n);
-        sum += p[j] * b;
-      }
-      sum *= inverse;
-      simd::store<S>(y + c, sum, n);
-    });
+    simd::sweep<S>(
+        hs, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          V sum{}, b;
+          for (std::size_t j = 0; j < t; ++j) {
+            simd::load<S>(b, v + j * stride + c, n);
+            sum += p[j] * b;
+          }
+          sum *= inverse;
+          simd::store<S>(y + c, sum, n);
+        });
   }
 };
 
@@ -395,11 +433,12 @@ struct Finite {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, const T* x, bool* finite) {
     typename S::vec sum{};
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      typename S::vec v;
-      simd::load<S>(v, x + c, n);
-      sum += v * T(0);  // 0 for a finite number, NaN for an infinite one or a NaN
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec v;
+          simd::load<S>(v, x + c, n);
+          sum += v * T(0);  // 0 for a finite number, NaN for an infinite one or a NaN
+        });
     *finite = simd::sum<S>(sum) == T(0);
   }
 };
@@ -412,11 +451,12 @@ struct SumOfSquares {
     double total = 0;
     for (std::size_t i = 0; i < size; i += block) {
       typename S::vec sum{};
-      simd::sweep<S>(size - i < block ? size - i : block, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-        typename S::vec v;
-        simd::load<S>(v, x + i + c, n);
-        sum += v * v;
-      });
+      simd::sweep<S>(
+          size - i < block ? size - i : block, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+            typename S::vec v;
+            simd::load<S>(v, x + i + c, n);
+            sum += v * v;
+          });
       total += static_cast<double>(simd::sum<S>(sum));
     }
     *out = total;
@@ -454,26 +494,28 @@ namespace detail::kernels {
 
 struct Adamw {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t size, const AdamwScale<T>* s, T* value, const T* grad, T* m, T* v) {
+  [[gnu::always_inline]] static void run(std::size_t size, const AdamwScale<T>* s, T* value, const T* grad, T* m,
+                                         T* v) {
     using V = typename S::vec;
     const T keep = T(1) - s->lr * s->weight_decay, rate = s->lr / s->bias_correction1;
     const T inverse2 = T(1) / s->bias_correction2;
-    simd::sweep<S>(size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-      V x, g, mean, square, root;
-      simd::load<S>(x, value + c, n);
-      simd::load<S>(g, grad + c, n);
-      simd::load<S>(mean, m + c, n);
-      simd::load<S>(square, v + c, n);
-      g *= s->grad_scale;
-      mean = s->beta1 * mean + (T(1) - s->beta1) * g;
-      square = s->beta2 * square + (T(1) - s->beta2) * g * g;
-      root = square * inverse2;
-      simd::sqrt<S>(root);
-      x = x * keep - rate * mean / (root + s->eps);
-      simd::store<S>(value + c, x, n);
-      simd::store<S>(m + c, mean, n);
-      simd::store<S>(v + c, square, n);
-    });
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          V x, g, mean, square, root;
+          simd::load<S>(x, value + c, n);
+          simd::load<S>(g, grad + c, n);
+          simd::load<S>(mean, m + c, n);
+          simd::load<S>(square, v + c, n);
+          g *= s->grad_scale;
+          mean = s->beta1 * mean + (T(1) - s->beta1) * g;
+          square = s->beta2 * square + (T(1) - s->beta2) * g * g;
+          root = square * inverse2;
+          simd::sqrt<S>(root);
+          x = x * keep - rate * mean / (root + s->eps);
+          simd::store<S>(value + c, x, n);
+          simd::store<S>(m + c, mean, n);
+          simd::store<S>(v + c, square, n);
+        });
   }
 };
 
@@ -481,9 +523,10 @@ struct Adamw {
 
 /// One step of AdamW over one parameter: `value`, `m` and `v` change.
 template <class T>
-void adamw_update(std::span<T> value, std::span<const T> grad, std::span<T> m, std::span<T> v, const AdamwScale<T>& scale,
-                  Isa isa = best_isa()) noexcept {
-  detail::simd_call<detail::kernels::Adamw, T>(isa, value.size(), &scale, value.data(), grad.data(), m.data(), v.data());
+void adamw_update(std::span<T> value, std::span<const T> grad, std::span<T> m, std::span<T> v,
+                  const AdamwScale<T>& scale, Isa isa = best_isa()) noexcept {
+  detail::simd_call<detail::kernels::Adamw, T>(isa, value.size(), &scale, value.data(), grad.data(), m.data(),
+                                               v.data());
 }
 
 }  // namespace v0

@@ -33,13 +33,23 @@ inline void need(bool ok, const char* op, const Shape& a, const Shape& b) {
 
 /// c (M,N) (+)= op(a) op(b) + bias, packing b on the way.
 template <class T>
-void product(const T* a, std::size_t lda, bool transpose_a, std::size_t M, const T* b, std::size_t ldb, bool transpose_b, std::size_t K,
-             std::size_t N, T* c, std::size_t ldc, bool accumulate, const T* bias = nullptr) {
+void product(const T* a, std::size_t lda, bool transpose_a, std::size_t M, const T* b, std::size_t ldb,
+             bool transpose_b, std::size_t K, std::size_t N, T* c, std::size_t ldc, bool accumulate,
+             const T* bias = nullptr) {
   const Isa isa = best_isa();
   Rhs<T> right{.data = b, .ld = ldb, .transposed = transpose_b, .K = K, .N = N};
   AlignedBuffer<T> panels(PackedProduct::panel_size<T>(isa, K, N));
   PackedProduct::pack(isa, right, panels.data());
-  PackedProduct::multiply(isa, ProductArgs<T>{.a = a, .lda = lda, .transposed = transpose_a, .M = M, .c = c, .ldc = ldc, .accumulate = accumulate, .bias = bias}, right);
+  PackedProduct::multiply(isa,
+                          ProductArgs<T>{.a = a,
+                                         .lda = lda,
+                                         .transposed = transpose_a,
+                                         .M = M,
+                                         .c = c,
+                                         .ldc = ldc,
+                                         .accumulate = accumulate,
+                                         .bias = bias},
+                          right);
 }
 
 template <class T>
@@ -52,37 +62,38 @@ struct LstmForward {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t B, std::size_t H, T* gates, const T* c_before, T* c, T* h) {
     for (std::size_t b = 0; b < B; ++b, gates += 4 * H, c_before += H, c += H, h += H) {
-      simd::sweep<S>(H, [&](std::size_t x, std::size_t n) __attribute__((always_inline)) {
-        typename S::vec i, f, g, o, cell;
-        const auto sigmoid = [&](typename S::vec& v) __attribute__((always_inline)) {
-          v = -v;
-          simd::exp<S>(v);
-          v = T(1) / (T(1) + v);
-        };
-        const auto tanh = [&](typename S::vec& v) __attribute__((always_inline)) {
-          v = v + v;
-          sigmoid(v);
-          v = v + v - T(1);
-        };
-        simd::load<S>(i, gates + x, n);
-        simd::load<S>(f, gates + H + x, n);
-        simd::load<S>(g, gates + 2 * H + x, n);
-        simd::load<S>(o, gates + 3 * H + x, n);
-        simd::load<S>(cell, c_before + x, n);
-        sigmoid(i);
-        sigmoid(f);
-        tanh(g);
-        sigmoid(o);
-        cell = f * cell + i * g;
-        simd::store<S>(gates + x, i, n);
-        simd::store<S>(gates + H + x, f, n);
-        simd::store<S>(gates + 2 * H + x, g, n);
-        simd::store<S>(gates + 3 * H + x, o, n);
-        simd::store<S>(c + x, cell, n);
-        tanh(cell);
-        cell *= o;
-        simd::store<S>(h + x, cell, n);
-      });
+      simd::sweep<S>(
+          H, [&](std::size_t x, std::size_t n) __attribute__((always_inline)) {
+            typename S::vec i, f, g, o, cell;
+            const auto sigmoid = [&](typename S::vec & v) __attribute__((always_inline)) {
+              v = -v;
+              simd::exp<S>(v);
+              v = T(1) / (T(1) + v);
+            };
+            const auto tanh = [&](typename S::vec & v) __attribute__((always_inline)) {
+              v = v + v;
+              sigmoid(v);
+              v = v + v - T(1);
+            };
+            simd::load<S>(i, gates + x, n);
+            simd::load<S>(f, gates + H + x, n);
+            simd::load<S>(g, gates + 2 * H + x, n);
+            simd::load<S>(o, gates + 3 * H + x, n);
+            simd::load<S>(cell, c_before + x, n);
+            sigmoid(i);
+            sigmoid(f);
+            tanh(g);
+            sigmoid(o);
+            cell = f * cell + i * g;
+            simd::store<S>(gates + x, i, n);
+            simd::store<S>(gates + H + x, f, n);
+            simd::store<S>(gates + 2 * H + x, g, n);
+            simd::store<S>(gates + 3 * H + x, o, n);
+            simd::store<S>(c + x, cell, n);
+            tanh(cell);
+            cell *= o;
+            simd::store<S>(h + x, cell, n);
+          });
     }
   }
 };
@@ -90,7 +101,8 @@ struct LstmForward {
 /// gates: activated by LstmForward, become slopes before activation; dc: the slope of c, becomes that of c_before.
 struct LstmBackward {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t B, std::size_t H, T* gates, const T* c_before, const T* c, const T* dh, T* dc) {
+  [[gnu::always_inline]] static void run(std::size_t B, std::size_t H, T* gates, const T* c_before, const T* c,
+                                         const T* dh, T* dc) {
     for (std::size_t b = 0; b < B; ++b, gates += 4 * H, c_before += H, c += H, dh += H, dc += H) {
       for (std::size_t x = 0; x < H; ++x) {
         const T i = gates[x], f = gates[H + x], g = gates[2 * H + x], o = gates[3 * H + x], t = std::tanh(c[x]);
@@ -142,12 +154,14 @@ Var<T> embedding(Var<T> table, std::span<const std::int32_t> ids) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     std::copy_n(table.value().data() + static_cast<std::size_t>(ids[i]) * C, C, y.data() + i * C);
   }
-  return table.tape().record(std::move(y), [table, C, kept = std::vector<std::int32_t>(ids.begin(), ids.end())](const Tensor<T>& dy) {
-    T* d = table.grad().data();
-    for (std::size_t i = 0; i < kept.size(); ++i) {
-      detail::ops::call<T, detail::kernels::AddScaled>(C, T(1), dy.data() + i * C, d + static_cast<std::size_t>(kept[i]) * C);
-    }
-  });
+  return table.tape().record(std::move(y),
+                             [table, C, kept = std::vector<std::int32_t>(ids.begin(), ids.end())](const Tensor<T>& dy) {
+                               T* d = table.grad().data();
+                               for (std::size_t i = 0; i < kept.size(); ++i) {
+                                 detail::ops::call<T, detail::kernels::AddScaled>(
+                                     C, T(1), dy.data() + i * C, d + static_cast<std::size_t>(kept[i]) * C);
+                               }
+                             });
 }
 
 /// x w + bias: (M,K) x (K,N) + (N).
@@ -156,7 +170,8 @@ Var<T> linear(Var<T> x, Var<T> w, Var<T> bias) {
   const std::size_t M = x.value().rows(), K = w.value().rows(), N = w.value().cols();
   detail::ops::need(x.value().cols() == K && bias.value().size() == N, "linear", x.shape(), w.shape());
   Tensor<T> y(Shape{M, N});
-  detail::ops::product(x.value().data(), K, false, M, w.value().data(), N, false, K, N, y.data(), N, false, bias.value().data());
+  detail::ops::product(x.value().data(), K, false, M, w.value().data(), N, false, K, N, y.data(), N, false,
+                       bias.value().data());
   return x.tape().record(std::move(y), [=](const Tensor<T>& dy) {
     detail::ops::product(dy.data(), N, false, M, w.value().data(), N, true, N, K, x.grad().data(), K, true);
     detail::ops::product(x.value().data(), K, true, K, dy.data(), N, false, M, N, w.grad().data(), N, true);
@@ -188,10 +203,12 @@ Var<T> layer_norm(Var<T> x, Var<T> weight, Var<T> bias) {
   const std::size_t M = x.value().rows(), C = x.value().cols();
   detail::ops::need(weight.value().size() == C && bias.value().size() == C, "layer_norm", x.shape(), weight.shape());
   Tensor<T> y(x.shape()), stats(Shape{M, 2});
-  detail::ops::call<T, detail::kernels::LayerNormForward>(M, C, x.value().data(), weight.value().data(), bias.value().data(), y.data(), stats.data());
+  detail::ops::call<T, detail::kernels::LayerNormForward>(M, C, x.value().data(), weight.value().data(),
+                                                          bias.value().data(), y.data(), stats.data());
   return x.tape().record(std::move(y), [x, weight, bias, M, C, stats = std::move(stats)](const Tensor<T>& dy) {
-    detail::ops::call<T, detail::kernels::LayerNormBackward>(M, C, x.value().data(), weight.value().data(), stats.data(), dy.data(),
-                                                             x.grad().data(), weight.grad().data(), bias.grad().data());
+    detail::ops::call<T, detail::kernels::LayerNormBackward>(M, C, x.value().data(), weight.value().data(),
+                                                             stats.data(), dy.data(), x.grad().data(),
+                                                             weight.grad().data(), bias.grad().data());
   });
 }
 
@@ -202,7 +219,8 @@ Var<T> causal_attention(Var<T> qkv, std::size_t n_head) {
   const Shape shape = qkv.shape();
   const std::size_t C = shape.rank() == 3 ? shape[2] / 3 : 0;
   if (C == 0 || shape[2] % 3 != 0 || n_head == 0 || C % n_head != 0) {
-    throw ShapeError("causal_attention: " + to_string(shape) + " with " + std::to_string(n_head) + " heads, expected (B,T,3C)");
+    throw ShapeError("causal_attention: " + to_string(shape) + " with " + std::to_string(n_head) +
+                     " heads, expected (B,T,3C)");
   }
   const std::size_t B = shape[0], time = shape[1], hs = C / n_head;
   Tensor<T> y(Shape{B, time, C}), log_sums(Shape{B, n_head, time});
@@ -211,7 +229,8 @@ Var<T> causal_attention(Var<T> qkv, std::size_t n_head) {
     detail::AlignedBuffer<T> scratch(attention_scratch(time, hs));
     args.scratch = scratch.data();
     for (std::size_t i = 0; i < B * n_head; ++i) {
-      const std::size_t at = i / n_head * time * 3 * C + i % n_head * hs, y_at = i / n_head * time * C + i % n_head * hs;
+      const std::size_t at = i / n_head * time * 3 * C + i % n_head * hs,
+                        y_at = i / n_head * time * C + i % n_head * hs;
       args.q = in + at;
       args.k = args.q + C;
       args.v = args.k + C;
@@ -252,17 +271,29 @@ Var<T> dropout(Var<T> x, T p, std::uint32_t key) {
 template <class T>
 Var<T> cross_entropy(Var<T> logits, std::span<const std::int32_t> targets) {
   const std::size_t M = logits.value().rows(), V = logits.value().cols();
-  if (targets.size() != M) throw ShapeError("cross_entropy: " + to_string(logits.shape()) + " with " + std::to_string(targets.size()) + " targets");
+  if (targets.size() != M)
+    throw ShapeError("cross_entropy: " + to_string(logits.shape()) + " with " + std::to_string(targets.size()) +
+                     " targets");
   std::size_t count = 0;
   for (const std::int32_t t : targets) {
-    if (t < -1 || t >= static_cast<std::int32_t>(V)) throw ShapeError("cross_entropy: target " + std::to_string(t) + " outside " + std::to_string(V));
+    if (t < -1 || t >= static_cast<std::int32_t>(V))
+      throw ShapeError("cross_entropy: target " + std::to_string(t) + " outside " + std::to_string(V));
     count += t >= 0 ? 1 : 0;
   }
   const T inverse = T(1) / static_cast<T>((std::max<std::size_t>)(count, 1));
-  Tensor<T> slope = logits.value(), high(Shape{M}), sum(Shape{M}), shift(Shape{M}), target_logit(Shape{M}), factor(Shape{M});
+  Tensor<T> slope = logits.value(), high(Shape{M}), sum(Shape{M}), shift(Shape{M}), target_logit(Shape{M}),
+            factor(Shape{M});
   high.fill((std::numeric_limits<T>::lowest)());
-  const detail::kernels::SoftmaxBlock<T> block{.rows = M, .cols = V, .ld = V, .x = slope.data(), .first = 0, .targets = targets.data(),
-                                               .max = high.data(), .sum = sum.data(), .shift = shift.data(), .target_logit = target_logit.data()};
+  const detail::kernels::SoftmaxBlock<T> block{.rows = M,
+                                               .cols = V,
+                                               .ld = V,
+                                               .x = slope.data(),
+                                               .first = 0,
+                                               .targets = targets.data(),
+                                               .max = high.data(),
+                                               .sum = sum.data(),
+                                               .shift = shift.data(),
+                                               .target_logit = target_logit.data()};
   detail::ops::call<T, detail::kernels::SoftmaxForward>(&block);
   T nats = T(0);
   for (std::size_t i = 0; i < M; ++i) {
@@ -273,27 +304,34 @@ Var<T> cross_entropy(Var<T> logits, std::span<const std::int32_t> targets) {
   detail::ops::call<T, detail::kernels::SoftmaxBackward>(&block, static_cast<const T*>(factor.data()), inverse);
   Tensor<T> loss{Shape{}};
   loss[0] = nats * inverse;
-  return logits.tape().record(std::move(loss), [logits, slope = std::move(slope)](const Tensor<T>& dy) { detail::ops::add_to(logits.grad(), slope, dy[0]); });
+  return logits.tape().record(std::move(loss), [logits, slope = std::move(slope)](const Tensor<T>& dy) {
+    detail::ops::add_to(logits.grad(), slope, dy[0]);
+  });
 }
 
-/// One number from x and constants y of the same size: the mean of f(x[i], y[i]), whose slope in x[i] is df(x[i], y[i]).
+/// One number from x and constants y of the same size: the mean of f(x[i], y[i]), whose slope in x[i] is df(x[i],
+/// y[i]).
 template <class T, class F, class D>
 Var<T> mean_of(Var<T> x, std::span<const T> y, F f, D df) {
-  if (y.size() != x.value().size()) throw ShapeError("mean_of: " + to_string(x.shape()) + " with " + std::to_string(y.size()) + " numbers");
+  if (y.size() != x.value().size())
+    throw ShapeError("mean_of: " + to_string(x.shape()) + " with " + std::to_string(y.size()) + " numbers");
   const T inverse = T(1) / static_cast<T>(y.size());
   Tensor<T> loss{Shape{}};
   for (std::size_t i = 0; i < y.size(); ++i) loss[0] += f(x.value()[i], y[i]);
   loss[0] *= inverse;
-  return x.tape().record(std::move(loss), [x, inverse, df, kept = std::vector<T>(y.begin(), y.end())](const Tensor<T>& dy) {
-    Tensor<T>& d = x.grad();
-    for (std::size_t i = 0; i < kept.size(); ++i) d[i] += dy[0] * inverse * df(x.value()[i], kept[i]);
-  });
+  return x.tape().record(std::move(loss),
+                         [x, inverse, df, kept = std::vector<T>(y.begin(), y.end())](const Tensor<T>& dy) {
+                           Tensor<T>& d = x.grad();
+                           for (std::size_t i = 0; i < kept.size(); ++i)
+                             d[i] += dy[0] * inverse * df(x.value()[i], kept[i]);
+                         });
 }
 
 /// Mean of (x - y)^2.
 template <class T>
 Var<T> mean_squared_error(Var<T> x, std::span<const T> y) {
-  return mean_of(x, y, [](T a, T b) { return (a - b) * (a - b); }, [](T a, T b) { return 2 * (a - b); });
+  return mean_of(
+      x, y, [](T a, T b) { return (a - b) * (a - b); }, [](T a, T b) { return 2 * (a - b); });
 }
 
 /// Mean of (ln(1 + max(x, 1e-7)) - ln(1 + max(y, 1e-7)))^2, as Keras: no slope below 1e-7.
@@ -305,27 +343,33 @@ Var<T> mean_squared_log_error(Var<T> x, std::span<const T> y) {
       [log1](T a, T b) { return a < T(1e-7) ? T(0) : 2 * (log1(a) - log1(b)) / (T(1) + a); });
 }
 
-/// An LSTM over x (B,T,I) from a zero state: its last hidden state (B,H). w (I,4H), u (H,4H), bias (4H), gates in the order
-/// input, forget, candidate, output (Keras). Backward through all T steps.
+/// An LSTM over x (B,T,I) from a zero state: its last hidden state (B,H). w (I,4H), u (H,4H), bias (4H), gates in the
+/// order input, forget, candidate, output (Keras). Backward through all T steps.
 template <class T>
 Var<T> lstm(Var<T> x, Var<T> w, Var<T> u, Var<T> bias) {
   const Shape shape = x.shape();
   const std::size_t H = u.value().rows();
-  detail::ops::need(shape.rank() == 3 && w.value().rows() == shape[2] && w.value().cols() == 4 * H && u.value().cols() == 4 * H && bias.value().size() == 4 * H,
+  detail::ops::need(shape.rank() == 3 && w.value().rows() == shape[2] && w.value().cols() == 4 * H &&
+                        u.value().cols() == 4 * H && bias.value().size() == 4 * H,
                     "lstm", shape, w.shape());
   const std::size_t B = shape[0], time = shape[1], I = shape[2];
   struct Kept {
     Tensor<T> x, gates, c, h;  // by time: (T,B,I), (T,B,4H), (T+1,B,H) twice
   };
-  auto kept = std::make_shared<Kept>(Kept{Tensor<T>(Shape{time, B, I}), Tensor<T>(Shape{time, B, 4 * H}), Tensor<T>(Shape{time + 1, B, H}), Tensor<T>(Shape{time + 1, B, H})});
+  auto kept = std::make_shared<Kept>(Kept{Tensor<T>(Shape{time, B, I}), Tensor<T>(Shape{time, B, 4 * H}),
+                                          Tensor<T>(Shape{time + 1, B, H}), Tensor<T>(Shape{time + 1, B, H})});
   for (std::size_t b = 0; b < B; ++b) {
-    for (std::size_t t = 0; t < time; ++t) std::copy_n(x.value().data() + (b * time + t) * I, I, kept->x.data() + (t * B + b) * I);
+    for (std::size_t t = 0; t < time; ++t)
+      std::copy_n(x.value().data() + (b * time + t) * I, I, kept->x.data() + (t * B + b) * I);
   }
   T *gates = kept->gates.data(), *c = kept->c.data(), *h = kept->h.data();
-  detail::ops::product(kept->x.data(), I, false, time * B, w.value().data(), 4 * H, false, I, 4 * H, gates, 4 * H, false, bias.value().data());
+  detail::ops::product(kept->x.data(), I, false, time * B, w.value().data(), 4 * H, false, I, 4 * H, gates, 4 * H,
+                       false, bias.value().data());
   for (std::size_t t = 0; t < time; ++t) {
-    detail::ops::product(h + t * B * H, H, false, B, u.value().data(), 4 * H, false, H, 4 * H, gates + t * B * 4 * H, 4 * H, true);
-    detail::ops::call<T, detail::ops::LstmForward>(B, H, gates + t * B * 4 * H, static_cast<const T*>(c + t * B * H), c + (t + 1) * B * H, h + (t + 1) * B * H);
+    detail::ops::product(h + t * B * H, H, false, B, u.value().data(), 4 * H, false, H, 4 * H, gates + t * B * 4 * H,
+                         4 * H, true);
+    detail::ops::call<T, detail::ops::LstmForward>(B, H, gates + t * B * 4 * H, static_cast<const T*>(c + t * B * H),
+                                                   c + (t + 1) * B * H, h + (t + 1) * B * H);
   }
   Tensor<T> y(Shape{B, H});
   std::copy_n(h + time * B * H, B * H, y.data());
@@ -334,8 +378,11 @@ Var<T> lstm(Var<T> x, Var<T> w, Var<T> u, Var<T> bias) {
     T* d = dgates.data();
     const T *cells = kept->c.data(), *states = kept->h.data();
     for (std::size_t t = time; t-- > 0;) {
-      detail::ops::call<T, detail::ops::LstmBackward>(B, H, d + t * B * 4 * H, cells + t * B * H, cells + (t + 1) * B * H, static_cast<const T*>(dh.data()), dc.data());
-      detail::ops::product(d + t * B * 4 * H, 4 * H, false, B, u.value().data(), 4 * H, true, 4 * H, H, dh.data(), H, false);
+      detail::ops::call<T, detail::ops::LstmBackward>(B, H, d + t * B * 4 * H, cells + t * B * H,
+                                                      cells + (t + 1) * B * H, static_cast<const T*>(dh.data()),
+                                                      dc.data());
+      detail::ops::product(d + t * B * 4 * H, 4 * H, false, B, u.value().data(), 4 * H, true, 4 * H, H, dh.data(), H,
+                           false);
     }
     detail::ops::product(states, H, true, H, d, 4 * H, false, time * B, 4 * H, u.grad().data(), 4 * H, true);
     detail::ops::product(kept->x.data(), I, true, I, d, 4 * H, false, time * B, 4 * H, w.grad().data(), 4 * H, true);

@@ -1,7 +1,7 @@
 // tensor/simd.hpp - one source for every kernel, compiled for several instruction sets, chosen while the program runs.
-//   A kernel is a struct with `template <class S> static void run(...)`, S being one of the vector kinds below, written in
-//   GCC/clang vector extensions and forced inline; `simd_call<Kernel, T>(isa, ...)` runs it inside a function compiled for
-//   that instruction set. So a program built with plain -O2 is as fast as one built with -march=native.
+//   A kernel is a struct with `template <class S> static void run(...)`, S being one of the vector kinds below, written
+//   in GCC/clang vector extensions and forced inline; `simd_call<Kernel, T>(isa, ...)` runs it inside a function
+//   compiled for that instruction set. So a program built with plain -O2 is as fast as one built with -march=native.
 //   Vectors never cross a function boundary by value: their calling convention depends on compiler flags.
 #pragma once
 
@@ -177,17 +177,26 @@ template <class S>
 template <class S>
 [[gnu::always_inline]] inline void swap_halves(typename S::vec& v, int distance) {
   if constexpr (S::width == 16) {
-    if (distance == 8) v = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    else if (distance == 4) v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    else if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    if (distance == 8)
+      v = __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    else if (distance == 4)
+      v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    else if (distance == 2)
+      v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    else
+      v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
   } else if constexpr (S::width == 8) {
-    if (distance == 4) v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
-    else if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
-    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
+    if (distance == 4)
+      v = __builtin_shufflevector(v, v, 4, 5, 6, 7, 0, 1, 2, 3);
+    else if (distance == 2)
+      v = __builtin_shufflevector(v, v, 2, 3, 0, 1, 6, 7, 4, 5);
+    else
+      v = __builtin_shufflevector(v, v, 1, 0, 3, 2, 5, 4, 7, 6);
   } else if constexpr (S::width == 4) {
-    if (distance == 2) v = __builtin_shufflevector(v, v, 2, 3, 0, 1);
-    else v = __builtin_shufflevector(v, v, 1, 0, 3, 2);
+    if (distance == 2)
+      v = __builtin_shufflevector(v, v, 2, 3, 0, 1);
+    else
+      v = __builtin_shufflevector(v, v, 1, 0, 3, 2);
   } else {
     v = __builtin_shufflevector(v, v, 1, 0);
   }
@@ -222,8 +231,8 @@ template <class S>
   v = x - typename S::vec{};
 }
 
-/// v := the square root of v >= 0. In float x / sqrt(x) by Newton's steps from a first guess in the bits: no vector square
-/// root exists in the extensions, and a loop over std::sqrt keeps its error handling.
+/// v := the square root of v >= 0. In float x / sqrt(x) by Newton's steps from a first guess in the bits: no vector
+/// square root exists in the extensions, and a loop over std::sqrt keeps its error handling.
 template <class S>
 [[gnu::always_inline]] inline void sqrt(typename S::vec& v) {
   if constexpr (std::is_same_v<typename S::scalar, double>) {
@@ -241,7 +250,8 @@ template <class S>
   }
 }
 
-/// v := e^v, 2 ulp in float (degree-6 polynomial, Cephes' coefficients); arguments below -87.3 give 0, above 88.3 are cut.
+/// v := e^v, 2 ulp in float (degree-6 polynomial, Cephes' coefficients); arguments below -87.3 give 0, above 88.3 are
+/// cut.
 template <class S>
 [[gnu::always_inline]] inline void exp(typename S::vec& v) {
   if constexpr (std::is_same_v<typename S::scalar, double>) {

@@ -1,6 +1,7 @@
 // tensor/tape.hpp - reverse-mode differentiation over coarse operations with hand-written backward functions.
-//   An operation computes its value, hands it to record() with a function that turns the slope of the result into slopes of
-//   its inputs, and is done: see the 20-line example in docs/tensors.md. The models in nn/ that must be fast do without.
+//   An operation computes its value, hands it to record() with a function that turns the slope of the result into
+//   slopes of its inputs, and is done: see the 20-line example in docs/tensors.md. The models in nn/ that must be fast
+//   do without.
 #pragma once
 
 #include <cstddef>
@@ -61,7 +62,8 @@ class Tape {
 
   /// Slopes of a scalar with respect to everything before it. Throws ShapeError when the loss has more than one number.
   void backward(Var<T> loss) {
-    if (loss.value().size() != 1) throw ShapeError("backward: the loss is " + to_string(loss.shape()) + ", expected one number");
+    if (loss.value().size() != 1)
+      throw ShapeError("backward: the loss is " + to_string(loss.shape()) + ", expected one number");
     loss.grad().fill(T(1));
     for (std::size_t i = loss.index_ + 1; i-- > 0;) {
       Node& node = nodes_[i];

@@ -1,6 +1,7 @@
 // tensor/tensor.hpp - row-major numbers in our own 64-byte aligned memory; Eigen sees them through Map, and only here.
-//   Memory that one translation unit allocates may be freed in another one compiled for another instruction set: that is
-//   why the storage is ours and no Eigen type owns anything (Eigen's own alignment depends on the flags of the moment).
+//   Memory that one translation unit allocates may be freed in another one compiled for another instruction set: that
+//   is why the storage is ours and no Eigen type owns anything (Eigen's own alignment depends on the flags of the
+//   moment).
 #pragma once
 
 #include <Eigen/Core>
@@ -70,7 +71,7 @@ class AlignedBuffer {
   void reserve(std::size_t size) {
     if (size <= size_) return;
     data_.reset();
-    data_.reset(static_cast<T*>(::operator new(size * sizeof(T), std::align_val_t{64})));
+    data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{64})));
     size_ = size;
   }
   [[nodiscard]] T* data() noexcept { return data_.get(); }
@@ -79,7 +80,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(T* p) const noexcept { ::operator delete(p, std::align_val_t{64}); }
+    void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
   };
   std::unique_ptr<T, Free> data_;
   std::size_t size_ = 0;
@@ -101,7 +102,9 @@ class Tensor {
     std::copy_n(other.data(), size_, data());
   }
   Tensor(Tensor&& other) noexcept
-      : shape_(std::exchange(other.shape_, Shape{})), size_(std::exchange(other.size_, 0)), buffer_(std::move(other.buffer_)) {}
+      : shape_(std::exchange(other.shape_, Shape{})),
+        size_(std::exchange(other.size_, 0)),
+        buffer_(std::move(other.buffer_)) {}
   Tensor& operator=(Tensor other) noexcept {
     std::swap(shape_, other.shape_);
     std::swap(size_, other.size_);
