@@ -98,7 +98,7 @@ inline std::vector<std::int32_t> bpe(const Vocabulary& v, std::string_view norma
 
 /// Ids of normalised text by a unigram model: the best path by trying every piece at every place.
 inline std::vector<std::int32_t> unigram(const Vocabulary& v, std::string_view normalized) {
-  float lowest = std::numeric_limits<float>::max(), highest = std::numeric_limits<float>::lowest();
+  float lowest = std::numeric_limits<float>::max(), highest = std::numeric_limits<float>::min();
   for (const SpmPiece& p : v.model.pieces) {
     if (p.type != PieceType::normal) continue;
     lowest = p.score < lowest ? p.score : lowest;

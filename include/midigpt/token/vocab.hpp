@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -117,7 +118,6 @@ class Vocab {
     for (const SpmPiece& p : model.pieces) reserved += is_reserved(p.type) ? 1u : 0u;
     Vocab v(model.pieces.size() - reserved, reserved);
     v.byte_ids_.fill(-1);
-    bool seen_normal = false;
     for (std::size_t i = 0; i < model.pieces.size(); ++i) {
       const SpmPiece& p = model.pieces[i];
       const auto id = static_cast<std::int32_t>(i);
@@ -138,9 +138,8 @@ class Vocab {
           break;
         }
         case PieceType::normal:
-          v.min_score_ = seen_normal ? (std::min)(v.min_score_, p.score) : p.score;
-          v.max_score_ = seen_normal ? (std::max)(v.max_score_, p.score) : p.score;
-          seen_normal = true;
+          v.min_score_ = (std::min)(v.min_score_, p.score);
+          v.max_score_ = (std::max)(v.max_score_, p.score);
           break;
         case PieceType::user_defined: v.user_defined_.push_back(p.piece); break;
         case PieceType::control:
@@ -191,7 +190,7 @@ class Vocab {
   [[nodiscard]] std::int32_t byte_id(unsigned char byte) const noexcept { return byte_ids_[byte]; }
   [[nodiscard]] bool has_unused() const noexcept { return has_unused_; }
   [[nodiscard]] const std::vector<std::string>& user_defined() const noexcept { return user_defined_; }
-  /// Over normal pieces; 0 when there are none.
+  /// Over normal pieces. As in SentencePiece the maximum starts from the least positive float: it is never negative.
   [[nodiscard]] float min_score() const noexcept { return min_score_; }
   [[nodiscard]] float max_score() const noexcept { return max_score_; }
 
@@ -211,7 +210,7 @@ class Vocab {
   std::array<std::int32_t, 256> byte_ids_{};
   std::vector<std::string> user_defined_;
   std::int32_t unk_id_ = -1, bos_id_ = -1, eos_id_ = -1, pad_id_ = -1;
-  float min_score_ = 0.0f, max_score_ = 0.0f;
+  float min_score_ = (std::numeric_limits<float>::max)(), max_score_ = (std::numeric_limits<float>::min)();
   bool has_unused_ = false;
 };
 
