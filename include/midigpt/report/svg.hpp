@@ -383,6 +383,7 @@ struct Part {
   out += svg::label("14", middle, "middle", "#222", options.y_label, " transform=\"rotate(-90 14 " + middle + ")\"");
 
   double last_label = -100;  // labels of baselines that lie close are moved apart
+  std::string labels;
   std::vector<Baseline> lines(baselines.begin(), baselines.end());
   std::ranges::stable_sort(lines, [](const Baseline& a, const Baseline& b) { return a.loss > b.loss; });
   for (const Baseline& b : lines) {
@@ -390,8 +391,9 @@ struct Part {
     const std::string y = svg::number(y_of(b.loss));
     out += svg::line(x0, y, x1, y, "stroke=\"#888\" stroke-dasharray=\"6 4\"");
     last_label = (std::max)(y_of(b.loss) - 4, last_label + 12);
-    out += svg::label(std::to_string(width - right - 4), svg::number(last_label), "end", "#555",
-                      b.name + " " + tick_name(b.loss, 0.001));
+    labels += svg::label(std::to_string(width - right - 4), svg::number(last_label), "end", "#444",
+                         b.name + " " + tick_name(b.loss, 0.001),
+                         " paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\"");
   }
   const auto curve = [&](const std::vector<CurvePoint>& points, std::string_view colour, std::string_view stroke,
                          bool dots) {
@@ -409,6 +411,7 @@ struct Part {
   };
   curve(train_points, svg::colours[5], "1.2", false);
   curve(held_points, svg::colours[1], "2", held_points.size() <= 60);
+  out += labels;
   int legend = left;
   const auto name = [&](std::string_view words, std::string_view colour, const std::vector<CurvePoint>& points) {
     if (points.empty()) return;
