@@ -1,4 +1,4 @@
-// Against PyTorch's numbers: tests/golden/gpt_nano.bin, or the file that tests/peers/torch_gpt.py has just made.
+// Against PyTorch's numbers in tests/golden, or those that tests/peers/torch_*.py have just made.
 #include <doctest/doctest.h>
 
 #include <bit>
@@ -10,6 +10,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/nn/gpt.hpp>
+#include <midigpt/nn/lstm.hpp>
 
 using namespace midigpt;
 
@@ -28,9 +29,9 @@ Gpt<float> golden_model() {
   return model;
 }
 
-std::vector<float> golden_numbers() {
-  const char* live = std::getenv("MIDIGPT_GOLDEN_GPT");
-  const Bytes bytes = read_file(live != nullptr ? live : MIDIGPT_SOURCE_DIR "/tests/golden/gpt_nano.bin").value();
+std::vector<float> golden_numbers(const char* variable, const std::string& name) {
+  const char* live = std::getenv(variable);
+  const Bytes bytes = read_file(live != nullptr ? live : MIDIGPT_SOURCE_DIR "/tests/golden/" + name).value();
   std::vector<float> x(bytes.size() / 4);
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::bit_cast<float>(load_le<std::uint32_t>(bytes.data() + 4 * i));
   return x;
@@ -40,7 +41,7 @@ std::vector<float> golden_numbers() {
 
 TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses") {
   constexpr std::size_t B = 4, T = 16, V = 67;
-  const std::vector<float> golden = golden_numbers();
+  const std::vector<float> golden = golden_numbers("MIDIGPT_GOLDEN_GPT", "gpt_nano.bin");
   std::vector<std::int32_t> ids(B * T), targets(B * T);
   const Rng id_rng(2, 0), target_rng(2, 1);
   for (std::size_t i = 0; i < B * T; ++i) {
@@ -92,6 +93,39 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
                                       .bias_correction2 = static_cast<float>(1 - std::pow(0.95, step))};
         adamw_update<float>(p.value.span(), p.grad.span(), m[k], v[k], scale, static_cast<Isa>(isa));
       }
+    }
+  }
+}
+
+TEST_CASE("torch: the author's LSTM has PyTorch's losses over five Adam steps") {
+  const std::vector<float> golden = golden_numbers("MIDIGPT_GOLDEN_LSTM", "lstm_v1.bin");
+  REQUIRE(golden.size() == 5);
+  NoteLstm<float> model;
+  std::vector<std::vector<float>> m, v;
+  for (std::size_t i = 0; i < model.parameters().size(); ++i) {
+    auto& p = model.parameters()[i];
+    const Rng rng(1, i);
+    for (std::size_t k = 0; k < p.value.size(); ++k) p.value[k] = static_cast<float>(0.2 * number(rng.at(k)));
+    m.emplace_back(p.value.size());
+    v.emplace_back(p.value.size());
+  }
+  std::vector<LstmNote> notes(16 * 26);
+  const Rng rng(2, 0);
+  for (std::size_t i = 0; i < notes.size(); ++i) {
+    const std::uint64_t r = rng.at(i);
+    notes[i] = {static_cast<float>(r % 128), static_cast<float>(r >> 8 & 1023) / 1024.0f,
+                static_cast<float>(r >> 20 & 2047) / 1024.0f};
+  }
+  for (int step = 1; step <= 5; ++step) {
+    const double loss = model.loss_and_gradients(notes).total;
+    CHECK(std::abs(loss - static_cast<double>(golden[static_cast<std::size_t>(step) - 1])) <= 1e-4);
+    for (std::size_t i = 0; i < m.size(); ++i) {
+      auto& p = model.parameters()[i];
+      adamw_update<float>(p.value.span(), p.grad.span(), m[i], v[i],
+                          {.lr = 0.005f,
+                           .eps = 1e-7f,
+                           .bias_correction1 = static_cast<float>(1 - std::pow(0.9, step)),
+                           .bias_correction2 = static_cast<float>(1 - std::pow(0.999, step))});
     }
   }
 }
