@@ -485,5 +485,15 @@ class Trainer {
   return model;
 }
 
+/// The same for lines in memory.
+template <class Line>
+[[nodiscard]] Result<SpmModel> train_unigram(std::span<const Line> lines, const TokenTrainOptions& options, ThreadPool* pool = nullptr,
+                                             TokenTrainReport* report = nullptr) {
+  auto corpus = TrainCorpus::create(options);
+  if (!corpus) return corpus.error();
+  for (const Line& line : lines) corpus->add_line(line);
+  return train_unigram(*std::move(corpus), pool, report);
+}
+
 }  // namespace v0
 }  // namespace midigpt
