@@ -214,5 +214,20 @@ class Vocab {
   bool has_unused_ = false;
 };
 
+/// The model with every normal piece of more than one character marked unused unless `allowed` lists it: an encoder then
+/// splits it into smaller ones (subword regularisation of rare pieces; SentencePiece's --vocabulary). BPE and unigram only.
+[[nodiscard]] inline Result<SpmModel> restrict_vocabulary(SpmModel model, std::vector<std::string> allowed) {
+  if (model.trainer.model_type != ModelType::bpe && model.trainer.model_type != ModelType::unigram) {
+    return Error{Errc::unsupported, 0, "a vocabulary can be restricted for BPE and unigram models only"};
+  }
+  std::sort(allowed.begin(), allowed.end());
+  for (SpmPiece& p : model.pieces) {
+    if (p.piece.empty() || (p.type != PieceType::normal && p.type != PieceType::unused)) continue;
+    const bool keep = detail::vocab::char_size(p.piece) == p.piece.size() || std::binary_search(allowed.begin(), allowed.end(), p.piece);
+    p.type = keep ? PieceType::normal : PieceType::unused;
+  }
+  return model;
+}
+
 }  // namespace v0
 }  // namespace midigpt
