@@ -40,6 +40,8 @@
 #include <midigpt/nn/gpt.hpp>
 #include <midigpt/nn/gpt_config.hpp>
 #include <midigpt/nn/gpt_pass.hpp>
+#include <midigpt/nn/gpt_plan.hpp>
+#include <midigpt/nn/lstm.hpp>
 #include <midigpt/nn/module.hpp>
 #include <midigpt/pipeline/baselines.hpp>
 #include <midigpt/pipeline/corpus.hpp>

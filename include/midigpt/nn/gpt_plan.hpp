@@ -1,0 +1,99 @@
+// nn/gpt_plan.hpp - how a pass of a GPT cuts its batch, and what memory each part gets: planned once per shape.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <midigpt/nn/gpt_config.hpp>
+#include <midigpt/tensor/simd.hpp>
+#include <midigpt/tensor/tensor.hpp>
+
+namespace midigpt {
+inline namespace v0 {
+
+/// 0 = chosen from the model's size. Another number of lanes or of tokens changes the last bits of the gradients.
+struct GptWorkspaceOptions {
+  Isa isa = best_isa();
+  std::size_t lanes = 0;                 // the most threads that can work; each one costs a copy of the gradients
+  std::size_t micro_tokens = 0;          // tokens of a micro-batch, rounded to whole sequences
+  std::size_t shared_from = 32'000'000;  // a model of more numbers has one lane, and threads share its operations
+};
+
+namespace detail::gpt {
+
+/// Where each parameter stands in the visiting order.
+struct Places {
+  std::size_t wte = 0, features = 0, wpe = 0, layers = 0, ln_f = 0, head = 0, count = 0;
+
+  explicit Places(const GptConfig& c) noexcept {
+    std::size_t at = 1;
+    if (c.n_feature > 0) features = at++;
+    wpe = at++;
+    layers = at;
+    at += 12 * static_cast<std::size_t>(c.n_layer);
+    ln_f = at;
+    at += 2;
+    if (!c.tie_weights) head = at++;
+    count = at;
+  }
+};
+
+/// Order of one layer's parameters.
+enum InLayer : std::size_t {
+  ln_1,
+  ln_1_bias,
+  c_attn,
+  c_attn_bias,
+  c_proj,
+  c_proj_bias,
+  ln_2,
+  ln_2_bias,
+  c_fc,
+  c_fc_bias,
+  mlp_proj,
+  mlp_proj_bias
+};
+
+/// Hands out pieces of one block; with no block it only counts.
+template <class T>
+struct Arena {
+  T* base = nullptr;
+  std::size_t used = 0;
+  T* take(std::size_t n) noexcept {
+    T* p = base == nullptr ? nullptr : base + used;
+    used += (n + 15) / 16 * 16;
+    return p;
+  }
+};
+
+/// What one layer leaves for its backward pass, M rows each.
+template <class T>
+struct LayerMemory {
+  T *x, *norm1, *stats1, *qkv, *log_sums, *y, *x2, *norm2, *stats2, *fc, *gelu;
+};
+
+/// What one worker needs for one micro-batch.
+template <class T>
+struct WorkerMemory {
+  std::vector<LayerMemory<T>> layers;
+  T *x_final, *norm_f, *stats_f;
+  T *logits, *row_max, *row_sum, *row_shift, *row_target, *row_factor;
+  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention, *chunk;
+  AlignedBuffer<T> block;
+};
+
+/// How a batch is cut.
+struct Cut {
+  std::size_t B = 0, T = 0, workers = 0;
+  bool training = false, shared = false;  // shared: one lane, whose operations all threads share
+  std::size_t sequences = 0;              // of a micro-batch
+  std::size_t micros = 0, lanes = 0, head_rows = 0, head_cols = 0;
+
+  friend bool operator==(const Cut&, const Cut&) = default;
+};
+
+}  // namespace detail::gpt
+
+}  // namespace v0
+}  // namespace midigpt
