@@ -12,9 +12,9 @@ using namespace midigpt;
 
 namespace {
 
-// the example of docs/codec.md: no velocity, steps of 1/100 s up to 1.27 s, 64 lengths of 1/20 s
-constexpr Layout k_fine{.velocity_bits = 0, .step_bits = 7, .duration_bits = 6, .pitch_bits = 6, .base = 0x40000};
-constexpr SecondsGrid k_fine_grid{.step_num = 1, .step_den = 100, .duration_num = 1, .duration_den = 20};
+// the example of docs/codec.md: no velocity, steps of 1/100 s up to 1.27 s, 32 lengths of 1/10 s
+constexpr Layout k_fine{.velocity_bits = 0, .step_bits = 7, .duration_bits = 5, .pitch_bits = 7, .base = 0x40000};
+constexpr SecondsGrid k_fine_grid{.step_num = 1, .step_den = 100, .duration_num = 1, .duration_den = 10};
 using Fine = SecondsCodec<k_fine, k_fine_grid>;
 
 /// Notes in canonical order with every field used, as text.
