@@ -14,6 +14,7 @@
 #include "music_commands.hpp"
 #include "spm.hpp"
 #include "spm_encode.hpp"
+#include "spm_normalize.hpp"
 
 namespace {
 
