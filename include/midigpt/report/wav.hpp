@@ -9,10 +9,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <limits>
-#include <map>
-#include <queue>
+#include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -69,6 +66,11 @@ class Synth {
   }
 
  private:
+  struct Made {
+    const std::array<std::uint8_t, 12>* partials;
+    std::size_t count;
+    Wave wave;
+  };
   static constexpr int block = 32;  // samples between envelope points
 
   [[nodiscard]] std::int64_t samples(std::int64_t milliseconds) const {
@@ -85,10 +87,11 @@ class Synth {
   const Wave& wave(const std::array<std::uint8_t, 12>& partials, std::uint32_t step) {
     std::size_t count = 1;
     while (count < partials.size() && std::uint64_t{step} * (count + 1) < 0x73333333u) ++count;  // 0.45 of the rate
-    const auto key = std::make_pair(&partials, count);
-    auto found = waves_.find(key);
-    if (found == waves_.end()) found = waves_.emplace(key, make_wave(sine_, partials, count)).first;
-    return found->second;
+    for (const auto& w : waves_) {
+      if (w->partials == &partials && w->count == count) return w->wave;
+    }
+    waves_.push_back(std::make_unique<Made>(Made{&partials, count, make_wave(sine_, partials, count)}));
+    return waves_.back()->wave;
   }
 
   /// Adds to both sides; balance is linear.
@@ -200,7 +203,7 @@ class Synth {
   int rate_;
   Mix& mix_;
   Wave sine_;
-  std::map<std::pair<const std::array<std::uint8_t, 12>*, std::size_t>, Wave> waves_;
+  std::vector<std::unique_ptr<Made>> waves_;
 };
 
 /// A small room: four combs and two allpasses a side (Schroeder 1962), delays in samples at 44.1 kHz.
@@ -306,7 +309,11 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
     const Channel& c = channels[n.channel & 15u];
     if (tempo.seconds(n.tick) >= max_seconds) break;
     const bool drum = (n.channel & 15u) == 9;
-    Voice v{.start = sample(n.tick), .hold = 0, .program = c.program, .pitch = static_cast<std::uint8_t>(n.pitch & 127u), .drum = drum};
+    Voice v{.start = sample(n.tick),
+            .hold = 0,
+            .program = c.program,
+            .pitch = static_cast<std::uint8_t>(n.pitch & 127u),
+            .drum = drum};
     v.hold = (std::max)(sample(n.tick + n.duration) - v.start, std::int64_t{rate / 50});
     const std::int64_t touch = std::int64_t{n.velocity} * n.velocity * 3072 / (127 * 127) + 8 * n.velocity;
     v.gain = static_cast<int>(touch * c.volume * c.expression / (100 * 127));
@@ -335,11 +342,15 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
   wav::Mix mix{std::vector<std::int32_t>(frames, 0), std::vector<std::int32_t>(options.stereo ? frames : 0, 0)};
 
   wav::Synth synth(rate, mix);
-  std::priority_queue<std::int64_t, std::vector<std::int64_t>, std::greater<>> sounding;  // ends
+  std::vector<std::int64_t> ends;  // of the notes that sound: a heap, the earliest first
   for (const wav::Voice& v : voices) {
-    while (!sounding.empty() && sounding.top() <= v.start) sounding.pop();
-    if (sounding.size() >= max_polyphony) continue;
-    sounding.push(v.start + v.hold);
+    while (!ends.empty() && ends.front() <= v.start) {
+      std::ranges::pop_heap(ends, std::ranges::greater{});
+      ends.pop_back();
+    }
+    if (ends.size() >= max_polyphony) continue;
+    ends.push_back(v.start + v.hold);
+    std::ranges::push_heap(ends, std::ranges::greater{});
     synth.play(v);
   }
   if (options.room) {
