@@ -342,15 +342,16 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
   wav::Mix mix{std::vector<std::int32_t>(frames, 0), std::vector<std::int32_t>(options.stereo ? frames : 0, 0)};
 
   wav::Synth synth(rate, mix);
+  constexpr auto later = [](std::int64_t a, std::int64_t b) { return a > b; };
   std::vector<std::int64_t> ends;  // of the notes that sound: a heap, the earliest first
   for (const wav::Voice& v : voices) {
     while (!ends.empty() && ends.front() <= v.start) {
-      std::ranges::pop_heap(ends, std::ranges::greater{});
+      std::ranges::pop_heap(ends, later);
       ends.pop_back();
     }
     if (ends.size() >= max_polyphony) continue;
     ends.push_back(v.start + v.hold);
-    std::ranges::push_heap(ends, std::ranges::greater{});
+    std::ranges::push_heap(ends, later);
     synth.play(v);
   }
   if (options.room) {
