@@ -83,25 +83,30 @@ template <class S, class T>
   }
 }
 
+/// c (M,N) := a (M,K) b, or c += a^T b with a (K,M); b packed with panel_K rows.
 template <class S, class T>
 [[gnu::always_inline]] inline void product(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                           const T* panels, std::size_t panel_K, T* c, std::size_t ldc) {
-  for (std::size_t i = 0; i < M;) {
-    const std::size_t rows = gemm::tile_height<S>(M - i);
-    gemm::strip<S, false, T>(rows, N, K, a + i * lda, lda, panels, panel_K, 0, c + i * ldc, ldc, false, nullptr);
-    i += rows;
-  }
+                                           const T* panels, std::size_t panel_K, T* c, std::size_t ldc,
+                                           bool add_transposed = false) {
+  ProductArgs<T> left;
+  left.a = a;
+  left.lda = lda;
+  left.transposed = left.accumulate = add_transposed;
+  left.M = M;
+  left.c = c;
+  left.ldc = ldc;
+  Rhs<T> right;
+  right.K = K;
+  right.N = N;
+  right.panels = panels;
+  right.panel_rows = panel_K;
+  simd::call_same<S, gemm::Multiply>(static_cast<const ProductArgs<T>*>(&left), static_cast<const Rhs<T>*>(&right));
 }
 
-/// c (M,N) += a^T (K,M) b: the sums over one block of rows.
 template <class S, class T>
-[[gnu::always_inline]] inline void add_transposed(std::size_t M, std::size_t N, std::size_t K, const T* a,
-                                                  std::size_t lda, const T* panels, T* c, std::size_t ldc) {
-  for (std::size_t i = 0; i < M;) {
-    const std::size_t rows = gemm::tile_height<S>(M - i);
-    gemm::strip<S, true, T>(rows, N, K, a + i, lda, panels, K, 0, c + i * ldc, ldc, true, nullptr);
-    i += rows;
-  }
+[[gnu::always_inline]] inline void pack(const T* b, std::size_t ld, bool transposed, std::size_t K, std::size_t N,
+                                        T* out) {
+  simd::call_same<S, gemm::Pack>(b, ld, transposed, K, N, out);
 }
 
 struct Forward {
@@ -113,8 +118,8 @@ struct Forward {
     T* scores = p->scratch;
     T* keys = scores + max_block_rows * ld;
     T* values = keys + ld * hs;
-    gemm::Pack::run<S>(p->k, p->ld, true, hs, time, keys);
-    gemm::Pack::run<S>(p->v, p->ld, false, time, hs, values);
+    pack<S>(p->k, p->ld, true, hs, time, keys);
+    pack<S>(p->v, p->ld, false, time, hs, values);
     for (std::size_t i = 0; i < time; i += R) {
       const std::size_t rows = (std::min)(R, time - i), used = i + rows;
       const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
@@ -145,9 +150,9 @@ struct Backward {
     T* values_t = keys_t + ld * hs;
     T* keys = values_t + ld * hs;
     T* block = keys + ld * wide_hs;
-    gemm::Pack::run<S>(p->k, p->ld, true, hs, time, keys_t);
-    gemm::Pack::run<S>(p->v, p->ld, true, hs, time, values_t);
-    gemm::Pack::run<S>(p->k, p->ld, false, time, hs, keys);
+    pack<S>(p->k, p->ld, true, hs, time, keys_t);
+    pack<S>(p->v, p->ld, true, hs, time, values_t);
+    pack<S>(p->k, p->ld, false, time, hs, keys);
     for (std::size_t t = 0; t < time; ++t) {
       std::fill_n(p->dk + t * p->ld, hs, T(0));
       std::fill_n(p->dv + t * p->ld, hs, T(0));
@@ -189,10 +194,10 @@ struct Backward {
         for (std::size_t c = live; c < used; ++c) w[c] = d[c] = T(0);
       }
       product<S>(rows, hs, used, slopes, ld, keys, time, p->dq + i * p->ld, p->ld);
-      gemm::Pack::run<S>(q, p->ld, false, rows, hs, block);
-      add_transposed<S>(used, hs, rows, slopes, ld, block, p->dk, p->ld);
-      gemm::Pack::run<S>(dy, p->y_ld, false, rows, hs, block);
-      add_transposed<S>(used, hs, rows, weights, ld, block, p->dv, p->ld);
+      pack<S>(q, p->ld, false, rows, hs, block);
+      product<S>(used, hs, rows, slopes, ld, block, rows, p->dk, p->ld, true);
+      pack<S>(dy, p->y_ld, false, rows, hs, block);
+      product<S>(used, hs, rows, weights, ld, block, rows, p->dv, p->ld, true);
     }
   }
 };

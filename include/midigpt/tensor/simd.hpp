@@ -111,6 +111,16 @@ void run_portable(Args... args) {
   Kernel::template run<S>(args...);
 }
 
+/// Another kernel, called (not inlined) from inside one of kind S.
+template <class S, class Kernel, class... Args>
+[[gnu::always_inline]] inline void call_same(Args... args) {
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<S, F512>) return run_avx512<Kernel>(args...);
+  if constexpr (std::is_same_v<S, F256>) return run_avx2<Kernel>(args...);
+#endif
+  if constexpr (S::width * sizeof(typename S::scalar) == 16) run_portable<Kernel, S, k_build>(args...);
+}
+
 }  // namespace detail::simd
 
 namespace detail {
