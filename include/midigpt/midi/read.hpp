@@ -4,8 +4,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -101,7 +103,8 @@ class MidiReader {
   void read_track(EventCursor& events, Score& score, Call& call);
   void read_meta(const MidiEvent& e, Score& score, Track& track, Call& call) const;
 
-  void read_channel_messages(EventCursor& events, Call& call);
+  template <bool k_pretty_midi>
+  [[gnu::noinline]] void read_channel_messages(EventCursor& events, Call& call);  // alone, its variables fit the registers
   void add(std::int64_t tick, std::uint32_t word, Call& call);
   void queue(std::uint32_t& slot, std::uint32_t id, Call& call) noexcept;
   void end_queued(std::uint32_t& slot, std::int64_t tick, std::uint32_t word, Call& call);
@@ -125,15 +128,20 @@ class MidiReader {
 
   static constexpr std::uint8_t k_most_denominator_log2 = 10;
 
-  [[nodiscard]] static constexpr std::size_t slot_of(std::uint32_t word) noexcept { return (word & 0x7F00u) >> 4 | (word & 0x0Fu); }
+  [[nodiscard]] static constexpr std::size_t slot_of(std::uint32_t word) noexcept { return (word & 0x0Fu) << 7 | (word >> 8 & 0x7Fu); }
 
   static void begin(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
     n.tick = tick;
     n.duration = k_open;
-    n.channel = static_cast<std::uint8_t>(word & 0x0Fu);
-    n.pitch = static_cast<std::uint8_t>(word >> 8 & 0x7Fu);
-    n.velocity = static_cast<std::uint8_t>(word >> 16 & 0x7Fu);
-    n.off_velocity = 64;
+    if constexpr (std::endian::native == std::endian::little && offsetof(Note, off_velocity) == offsetof(Note, channel) + 3) {
+      const std::uint32_t bytes = (word & 0x7F7F0Fu) | 64u << 24;  // one store for four members
+      std::memcpy(static_cast<std::byte*>(static_cast<void*>(&n)) + offsetof(Note, channel), &bytes, 4);
+    } else {
+      n.channel = static_cast<std::uint8_t>(word & 0x0Fu);
+      n.pitch = static_cast<std::uint8_t>(word >> 8 & 0x7Fu);
+      n.velocity = static_cast<std::uint8_t>(word >> 16 & 0x7Fu);
+      n.off_velocity = 64;
+    }
   }
   /// True for a note without length.
   static bool end(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
@@ -145,7 +153,7 @@ class MidiReader {
   Pile<Note> notes_;
   Pile<Note> closed_;  // pretty_midi: notes in the order in which they ended
   Pile<ChannelEvent> events_;
-  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // by pitch and channel
+  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // by channel and pitch
   std::uint32_t base_ = 1;
   // of the current track
   std::uint32_t count_ = 0;      // in notes_
@@ -234,7 +242,11 @@ inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call
   const std::uint64_t zero_length_before = call.counts.zero_length_notes;
   MidiEvent e;
   for (;;) {
-    read_channel_messages(events, call);
+    if (call.options.pairing == Pairing::pretty_midi) {
+      read_channel_messages<true>(events, call);
+    } else {
+      read_channel_messages<false>(events, call);
+    }
     if (count_ == notes_.room()) {
       notes_.grow(count_, (std::min)(most, events.bytes_left() / 8 + 64));
     } else if (event_count_ == events_.room()) {
@@ -268,55 +280,79 @@ inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call
 
 /// The hot loop: channel messages with all of their state in registers. Returns at whatever is something else: a meta or
 /// sysex event, the last bytes of the track, a full store, anything malformed.
-inline void MidiReader::read_channel_messages(EventCursor& events, Call& call) {
+template <bool k_pretty_midi>
+void MidiReader::read_channel_messages(EventCursor& events, Call& call) {
   const std::byte* at = events.at_;
-  const std::byte* const fast_end = events.end_ - (std::min)(detail::midi_view::k_longest_message - 1, events.end_ - at);
+  const std::byte* end = events.end_ - (std::min)(detail::midi_view::k_longest_message - 1, events.end_ - at);
+  // A note takes three bytes or more: up to here the store cannot run full.
+  const std::size_t notes_left = notes_.room() - count_;
+  if (static_cast<std::size_t>(end - at) > 3 * notes_left) end = at + 3 * notes_left;
   std::uint32_t running = events.running_;
+  bool other = (running & 0xE0u) != 0x80u;  // the running status is not that of a note
   std::int64_t tick = events.tick_;
   Note* const notes = notes_.data();
   std::uint32_t* const open = open_.data();
   const std::uint32_t base = base_;
-  const std::uint32_t single = call.options.pairing == Pairing::pretty_midi ? k_queue : 0;
-  const std::size_t room = notes_.room();
   std::uint32_t count = count_;
   std::size_t ended = ended_;
-  while (at < fast_end) {
-    const detail::midi_view::Message m = detail::midi_view::decode(at, running);
-    if (m.is_note()) [[likely]] {
-      std::uint32_t& slot = open[slot_of(m.word)];
-      if ((m.word & 0x10u) != 0 && (m.word & 0x7F0000u) != 0) {
-        if (count == room) [[unlikely]] break;
-        tick += m.delta;
-        begin(notes[count], tick, m.word);
-        const std::uint32_t id = base + count++;
-        if (slot < base) [[likely]] {
-          slot = id | single;
-        } else {
-          queue(slot, id, call);
-        }
-      } else {
-        tick += m.delta;
-        const std::uint32_t index = slot - base;
-        if (index < count) [[likely]] {
-          slot = 0;
-          ++ended;
-          if (end(notes[index], tick, m.word)) [[unlikely]] ++call.counts.zero_length_notes;
-        } else {
-          ended_ = ended;
-          end_queued(slot, tick, m.word, call);
-          ended = ended_;
-        }
-      }
-      at = m.rest + 2;
-    } else if (m.is_other() && event_count_ < events_.room()) {
-      tick += m.delta;
-      at = m.rest + (m.is_single() ? 1 : 2);
-      events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(m.word), static_cast<std::uint8_t>(m.word >> 8),
-                                                    m.is_single() ? std::uint8_t{0} : static_cast<std::uint8_t>(m.word >> 16)};
+  while (at < end) {
+    std::uint64_t x = load_le<std::uint64_t>(at);
+    const std::byte* p = at + 1;
+    auto delta = static_cast<std::uint32_t>(x & 0x7F);
+    if ((x & 0x80) == 0) {
+      x >>= 8;
     } else {
-      break;
+      delta = delta << 7 | static_cast<std::uint32_t>(x >> 8 & 0x7F);
+      p = at + 2;
+      if ((x & 0x8000) != 0) [[unlikely]] break;
+      x >>= 16;
     }
-    running = m.word & 0xFFu;
+    if ((x & 0x8080E0u) == 0x80u) {  // a note message with its status
+      running = static_cast<std::uint32_t>(x & 0xFF);
+      other = false;
+      x >>= 8;
+      ++p;
+    } else if ((x & 0x80) != 0) {
+      const auto status = static_cast<std::uint32_t>(x & 0xFF);
+      if (status >= 0xF0 || ((status & 0xE0u) == 0xC0u ? x & 0x8000u : x & 0x808000u) != 0) break;
+      running = status;
+      other = true;
+      x >>= 8;
+      ++p;
+    }
+    if ((static_cast<std::uint32_t>(x & 0x8080u) | std::uint32_t{other}) != 0) [[unlikely]] {
+      const bool single = (running & 0xE0u) == 0xC0u;
+      if (running == 0 || (x & (single ? 0x80u : 0x8080u)) != 0 || event_count_ == events_.room()) break;
+      tick += delta;
+      at = p + (single ? 1 : 2);
+      events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(running), static_cast<std::uint8_t>(x),
+                                                    single ? std::uint8_t{0} : static_cast<std::uint8_t>(x >> 8)};
+      continue;
+    }
+    tick += delta;
+    at = p + 2;
+    const auto data = static_cast<std::uint32_t>(x & 0x7F7Fu);  // pitch and velocity
+    std::uint32_t& slot = open[(running & 0x0Fu) << 7 | (data & 0x7Fu)];
+    if (data >= 0x100u && (running & 0x10u) != 0) {
+      begin(notes[count], tick, data << 8 | (running & 0x0Fu));
+      const std::uint32_t id = base + count++;
+      if (slot < base) [[likely]] {
+        slot = k_pretty_midi ? id | k_queue : id;
+      } else {
+        queue(slot, id, call);
+      }
+    } else {
+      const std::uint32_t index = slot - base;
+      if (!k_pretty_midi && index < count) [[likely]] {
+        slot = 0;
+        ++ended;
+        if (this->end(notes[index], tick, data << 8 | running)) [[unlikely]] ++call.counts.zero_length_notes;
+      } else {
+        ended_ = ended;
+        end_queued(slot, tick, data << 8 | running, call);
+        ended = ended_;
+      }
+    }
   }
   events.at_ = at;
   events.running_ = running;

@@ -228,7 +228,7 @@ inline void write_track(Bytes& out, const Track& track, const std::vector<MapEve
   const std::vector<mw::MapEvent> maps = mw::map_events(score);
   const std::vector<mw::MapEvent> none;
   std::vector<Track> merged;
-  if (format_0 ? score.tracks.size() != 1 : score.tracks.empty() && !maps.empty()) merged = merge_tracks(score).tracks;
+  if ((format_0 && score.tracks.size() > 1) || (score.tracks.empty() && !maps.empty())) merged = merge_tracks(score).tracks;
   const std::vector<Track>& tracks = merged.empty() ? score.tracks : merged;
   const std::size_t count = (std::min)(tracks.size(), std::size_t{0xFFFF});
 
