@@ -91,6 +91,22 @@ TEST_CASE("progress: a shorter line wipes the rest of a longer one") {
   CHECK(text == "\rfiles 1  loss 5.000  100 tokens/s\rfiles 2" + std::string(26, ' ') + "\n");
 }
 
+TEST_CASE("progress: a wiped line leaves room for a message and comes back below it") {
+  std::FILE* file = std::tmpfile();
+  REQUIRE(file != nullptr);
+  {
+    ProgressBar bar("t", 0, file, true);
+    bar.wipe();
+    bar.show({.step = 4, .seconds_left = 61});
+    bar.wipe();
+    std::fputs("saved\n", file);
+    bar.show({.step = 5});
+  }
+  const std::string text = written(file);
+  std::fclose(file);
+  CHECK(text == "\rt 4  1:01 left\r" + std::string(14, ' ') + "\rsaved\n\rt 5\rt 5\n");
+}
+
 TEST_CASE("progress: a bar that was never updated leaves no empty line") {
   std::FILE* file = std::tmpfile();
   REQUIRE(file != nullptr);

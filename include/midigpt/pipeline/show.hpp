@@ -20,33 +20,21 @@ inline namespace v0 {
 
 /// Hooks that draw a live line on stderr if that is a terminal, and print messages and evaluations otherwise.
 [[nodiscard]] inline RunHooks progress_hooks(const std::atomic<bool>* stop = nullptr) {
-  struct State {
-    ProgressState last;
-    bool terminal = is_terminal(stderr);
-    std::size_t width = 0;
-    double drawn = -1;
-  };
-  auto state = std::make_shared<State>();
-  const auto wipe = [](State& s) {
-    if (s.terminal && s.width > 0) std::fprintf(stderr, "\r%*s\r", static_cast<int>(s.width), "");
-    s.width = 0;
-  };
+  const auto bar = std::make_shared<ProgressBar>("train");
   RunHooks hooks;
   hooks.stop = stop;
-  hooks.on_step = [state](const StepReport& r) {
-    State& s = *state;
-    if (!s.terminal || (r.seconds - s.drawn < 0.1 && r.step != r.steps)) return;
-    s.drawn = r.seconds;
-    const std::string line = progress_line("train", {.step = static_cast<std::uint64_t>(r.step), .total = static_cast<std::uint64_t>(r.steps), .loss = r.loss,
-                                                     .tokens_per_second = r.tokens_per_second, .seconds_left = r.eta_seconds});
-    std::fprintf(stderr, "\r%s%*s", line.c_str(), static_cast<int>(s.width > line.size() ? s.width - line.size() : 0), "");
-    s.width = line.size();
+  hooks.on_step = [bar](const StepReport& r) {
+    bar->show({.step = static_cast<std::uint64_t>(r.step), .total = static_cast<std::uint64_t>(r.steps), .loss = r.loss,
+               .tokens_per_second = r.tokens_per_second, .seconds_left = r.eta_seconds});
   };
-  hooks.on_eval = [state, wipe](const EvalReport& r) {
-    wipe(*state);
+  hooks.on_eval = [bar](const EvalReport& r) {
+    bar->wipe();
     std::fprintf(stderr, "step %lld: train %.3f, held out %.3f nats per token%s\n", static_cast<long long>(r.step), r.train_loss, r.held_out.mean(), r.best ? ", the best so far" : "");
   };
-  hooks.on_message = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  hooks.on_message = [bar](const std::string& line) {
+    bar->wipe();
+    std::fprintf(stderr, "%s\n", line.c_str());
+  };
   return hooks;
 }
 

@@ -107,15 +107,33 @@ class ProgressBar {
   /// Says where the job is; the time to go is what the steps so far took, scaled. Cheap to call at every step.
   void update(std::uint64_t step, double loss = -1, double tokens_per_second = 0) {
     if (!visible_ || finished_) return;
-    const auto now = Clock::now();
-    const double elapsed = std::chrono::duration<double>(now - start_).count();
+    const double elapsed = std::chrono::duration<double>(Clock::now() - start_).count();
     ProgressState state{
         .step = step, .total = total_, .loss = loss, .tokens_per_second = tokens_per_second, .seconds_left = -1};
-    if (step > 0 && step <= total_)
+    if (step > 0 && step <= total_) {
       state.seconds_left = elapsed / static_cast<double>(step) * static_cast<double>(total_ - step);
+    }
+    show(state);
+  }
+
+  /// The same for a caller who knows better what is left and how many steps there are.
+  void show(const ProgressState& state) {
+    if (!visible_ || finished_) return;
     line_ = progress_line(label_, state);
-    if (drawn_ && step != total_ && now - last_ < std::chrono::milliseconds(100)) return;
+    const auto now = Clock::now();
+    const bool last = state.total != 0 && state.step == state.total;
+    if (drawn_ && !last && now - last_ < std::chrono::milliseconds(100)) return;
     draw(now);
+  }
+
+  /// Takes the line off the terminal, so that something else can be printed there; the next update draws it below.
+  void wipe() {
+    if (width_ == 0) return;
+    const std::string text = "\r" + std::string(width_, ' ') + "\r";
+    std::fwrite(text.data(), 1, text.size(), out_);
+    std::fflush(out_);
+    width_ = 0;
+    drawn_ = false;
   }
 
   /// Draws the last state and ends the line. Further updates are ignored.
