@@ -107,7 +107,7 @@ struct PieceSpan {
 class Vocab {
  public:
   /// Refuses what SentencePiece refuses (no piece, an empty one, a repeated one, none or two unknown, byte pieces that
-  /// are not <0x00>..<0xFF>) and scores that are not finite.
+  /// are not <0x00>..<0xFF>), scores that are not finite and pieces of more than 8,000 bytes.
   [[nodiscard]] static Result<Vocab> create(SpmModel model) {
     const auto bad = [](std::size_t id, const std::string& what) {
       return Error{Errc::bad_value, 0, "piece " + std::to_string(id) + ": " + what};
@@ -122,6 +122,7 @@ class Vocab {
       const SpmPiece& p = model.pieces[i];
       const auto id = static_cast<std::int32_t>(i);
       if (p.piece.empty()) return bad(i, "empty text");
+      if (p.piece.size() > k_max_piece_bytes) return Error{Errc::too_large, 0, "piece " + std::to_string(i) + ": longer than 8,000 bytes"};
       if (!std::isfinite(p.score)) return bad(i, "its score is not a finite number");
       PieceTable& table = is_reserved(p.type) ? v.reserved_ : v.matchable_;
       if (!table.insert(model.pieces, id)) return bad(i, "`" + p.piece + "` is already defined");
@@ -197,6 +198,7 @@ class Vocab {
  private:
   using PieceTable = detail::vocab::PieceTable;
   static constexpr std::size_t k_max_pieces = std::size_t{1} << 27;
+  static constexpr std::size_t k_max_piece_bytes = 8000;
 
   Vocab(std::size_t matchable, std::size_t reserved) : matchable_(matchable), reserved_(reserved) {}
 
