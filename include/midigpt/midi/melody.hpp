@@ -90,6 +90,25 @@ class MelodyWriter {
     return plan_.chord_at(bar, tick).has(sounding(position, bar, tick) % 12);
   }
 
+  /// True for a note that grates when it is held: a semitone above a chord note, or, foreign to the chord, below one.
+  [[nodiscard]] bool grates(int position, int bar, int tick) const noexcept {
+    const Chord& chord = plan_.chord_at(bar, tick);
+    const int pc = sounding(position, bar, tick) % 12;
+    return chord.has((pc + 11) % 12) || (!chord.has(pc) && chord.has((pc + 1) % 12));
+  }
+
+  /// The nearest place for a held note where it grates with no chord that it meets; short notes stay where they are.
+  [[nodiscard]] int smooth(int position, int bar, const Tone& tone) const noexcept {
+    if (tone.length < quarter) return position;
+    const int last = tone.tick + tone.length - quarter / 2;  // what comes in its very end does not count
+    const auto good = [&](int p) { return !grates(p, bar, tone.tick) && !grates(p, bar, last); };
+    for (const int move : {0, -1, 1, -2, 2, -3, 3}) {
+      const int p = position + move;
+      if (p >= low_ && p <= high_ && good(p)) return p;
+    }
+    return position;
+  }
+
   [[nodiscard]] int inside(int position) const noexcept {
     return position < low_ ? low_ : position > high_ ? high_ : position;
   }
@@ -106,7 +125,7 @@ class MelodyWriter {
   [[nodiscard]] int chord_tone(int from, int wanted, int bar, int tick) const noexcept {
     int best = from, best_cost = 1 << 20;
     for (int p = low_; p <= high_; ++p) {
-      if (!fits(p, bar, tick)) continue;
+      if (!fits(p, bar, tick) || grates(p, bar, tick)) continue;
       const int move = p > from ? p - from : from - p;
       const int miss = p > wanted ? p - wanted : wanted - p;
       const int cost = 4 * move + 2 * miss + (move == 0 ? 4 : 0) + (move > 3 ? 4 : 0);
@@ -176,7 +195,7 @@ class MelodyWriter {
         next = previous + toward;
         if (percent(rng, 15) && fits(previous + 2 * toward, bar, tone.tick)) next = previous + 2 * toward;
       }
-      tone.position = inside(next);
+      tone.position = smooth(inside(next), bar, tone);
       leap = tone.position - previous;
       previous = tone.position;
     }
@@ -193,6 +212,7 @@ class MelodyWriter {
       if (tone.accent && !fits(tone.position, bar, tone.tick)) {
         tone.position = chord_tone(tone.position, tone.position, bar, tone.tick);
       }
+      tone.position = smooth(tone.position, bar, tone);
     }
     return tones;
   }
@@ -254,7 +274,7 @@ class MelodyWriter {
     for (int p = low_; p <= high_; ++p) {
       const int above_tonic = (pitch(p) - plan_.key.tonic() + 24) % 12;
       const bool home = above_tonic == 0 || ((above_tonic == 3 || above_tonic == 4) && phrase.cadence == Cadence::full);
-      if (phrase.cadence == Cadence::half ? !fits(p, bar, arrival) : !home) continue;
+      if (phrase.cadence == Cadence::half ? !fits(p, bar, arrival) || grates(p, bar, arrival) : !home) continue;
       const int move = p > previous ? p - previous : previous - p;
       if (move < best) goal = p, best = move;
     }
@@ -262,7 +282,8 @@ class MelodyWriter {
     for (int i = 0; i < count; ++i) {  // evenly from where the tune is, the last approach by step
       int p = previous + (goal - previous) * (i + 1) / count;
       if (i + 1 < count && p == goal) p = inside(goal + (previous >= goal ? 1 : -1) * (count - 1 - i));
-      tones[static_cast<std::size_t>(i)].position = i + 1 == count ? goal : inside(p);
+      Tone& tone = tones[static_cast<std::size_t>(i)];
+      tone.position = i + 1 == count ? goal : smooth(inside(p), bar, tone);
     }
     return tones;
   }
@@ -301,6 +322,7 @@ class MelodyWriter {
         } else if (!tone.accent && before != nullptr && percent(rng, share)) {
           tone.position = inside(before->position + (percent(rng, 50) ? 1 : -1));
         }
+        tone.position = smooth(tone.position, bar, tone);
         before = &tone;
       }
     }
