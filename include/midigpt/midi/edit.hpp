@@ -34,7 +34,6 @@ void move_ticks(Score& score, const Move& move, std::int64_t shortest = 0) {
       n.tick = move(n.tick);
       n.duration = end - n.tick;
       if (had_length) n.duration = (std::max)(n.duration, shortest);
-      track.end_tick = (std::max)(track.end_tick, std::int64_t{0});
     }
     for (ChannelEvent& e : track.events) e.tick = move(e.tick);
     for (MetaEvent& m : track.metas) m.tick = move(m.tick);
@@ -131,7 +130,7 @@ template <class Keep>
   return detail::midi_edit::only_channels(std::move(score), [](std::uint8_t channel) { return channel == k_drum_channel; });
 }
 
-/// Without tracks that have neither notes nor channel events nor metas; a nameless Score keeps its first.
+/// Without the tracks that have neither notes nor channel events nor metas.
 [[nodiscard]] inline Score drop_empty_tracks(Score score) {
   std::erase_if(score.tracks, [&](const Track& t) { return t.notes.empty() && t.events.empty() && t.metas.empty(); });
   return score;
