@@ -209,42 +209,45 @@ struct MetaPiece {
 
 [[nodiscard]] inline Error refuse(std::string what) { return Error{Errc::bad_value, 0, std::move(what)}; }
 
-/// The range checks of spm_train, with its conditions as text.
+/// The checks of spm_train, each with its condition as text.
 [[nodiscard]] inline Result<void> check_spec(const TrainerSpec& s) {
-  const auto within = [](auto v, auto low, auto high) { return v >= low && v <= high; };
+  struct Range {
+    const char* name;
+    double value, low, high;
+    const char* bounds[2];
+  };
+  for (const Range& r : {Range{"character_coverage", s.character_coverage, 0.98f, 1, {"0.98", "1.0"}},
+                         Range{"max_sentencepiece_length", static_cast<double>(s.max_sentencepiece_length), 1, 512, {"1", "512"}},
+                         Range{"num_sub_iterations", static_cast<double>(s.num_sub_iterations), 1, 10, {"1", "10"}},
+                         Range{"num_threads", static_cast<double>(s.num_threads), 1, 1024, {"1", "1024"}},
+                         Range{"self_test_sample_size", static_cast<double>(s.self_test_sample_size), 0, 1000, {"0", "1000"}},
+                         Range{"shrinking_factor", s.shrinking_factor, 0.5f, 0.95f, {"0.5", "0.95"}},
+                         Range{"max_sentence_length", static_cast<double>(s.max_sentence_length), 10, 1073741824, {"10", "1073741824"}}}) {
+    if (r.value >= r.low && r.value <= r.high) continue;
+    const std::string name = std::string("trainer_spec.") + r.name + "()";
+    return refuse("[" + name + " >= " + r.bounds[0] + " && " + name + " <= " + r.bounds[1] + "] " + r.name + " is " + std::to_string(r.value));
+  }
+  const bool learns = s.model_type == ModelType::unigram || s.model_type == ModelType::bpe;
   if (s.vocab_size <= 0) return refuse("[(trainer_spec.vocab_size()) > (0)] vocab_size is " + std::to_string(s.vocab_size));
-  if (!within(double{s.character_coverage}, double{0.98f}, 1.0)) {
-    return refuse("[trainer_spec.character_coverage() >= 0.98 && trainer_spec.character_coverage() <= 1.0] character_coverage is " +
-                  std::to_string(s.character_coverage));
+  if (s.use_all_vocab && learns) {
+    return refuse("[!trainer_spec.use_all_vocab()] --use_all_vocab=true is valid for WORD/CHAR model.");
   }
-  if (!within(s.max_sentencepiece_length, 1, 512)) {
-    return refuse("max_sentencepiece_length must be in 1..512, is " + std::to_string(s.max_sentencepiece_length));
-  }
-  if (!within(s.num_threads, 1, 1024)) return refuse("num_threads must be in 1..1024, is " + std::to_string(s.num_threads));
-  if (!within(s.self_test_sample_size, 0, 1000)) {
-    return refuse("self_test_sample_size must be in 0..1000, is " + std::to_string(s.self_test_sample_size));
-  }
-  if (!within(s.num_sub_iterations, 1, 10)) {
-    return refuse("num_sub_iterations must be in 1..10, is " + std::to_string(s.num_sub_iterations));
-  }
-  if (!within(s.shrinking_factor, 0.5f, 0.95f)) {
-    return refuse("shrinking_factor must be in 0.5..0.95, is " + std::to_string(s.shrinking_factor));
-  }
-  if (!within(s.max_sentence_length, 10, 1 << 30)) {
-    return refuse("max_sentence_length must be in 10..2^30, is " + std::to_string(s.max_sentence_length));
+  if (!s.pretokenization_delimiter.empty() && !learns) {
+    return refuse("[trainer_spec.model_type() == TrainerSpec::UNIGRAM || trainer_spec.model_type() == TrainerSpec::BPE] "
+                  "PretokenizerForTraining is only supported in UNIGRAM or BPE mode.");
   }
   if (s.input_sentence_size != 0 && s.input_sentence_size <= 100) {
     return refuse("[trainer_spec.input_sentence_size() <= 0 || trainer_spec.input_sentence_size() > 100] input_sentence_size is " +
                   std::to_string(s.input_sentence_size));
   }
   if (!s.input_format.empty() && s.input_format != "text" && s.input_format != "tsv") {
-    return refuse("input_format must be text or tsv, is " + s.input_format);
+    return refuse("Supported formats are 'text' and 'tsv', not " + s.input_format);
   }
   return {};
 }
 
 /// The fixed pieces sorted by id.
-[[nodiscard]] inline Result<std::vector<MetaPiece>> meta_pieces(const TrainerSpec& s) {
+[[nodiscard]] inline Result<std::vector<MetaPiece>> meta_pieces(const TrainerSpec& s, BpeEra era = BpeEra::heap) {
   std::vector<MetaPiece> out;
   const auto find = [&](std::int32_t id) {
     return std::find_if(out.begin(), out.end(), [&](const MetaPiece& m) { return m.id == id; });
@@ -260,7 +263,8 @@ struct MetaPiece {
     if (p.id < 0) continue;
     const bool is_unk = p.text == s.unk_piece;
     if (p.id >= s.vocab_size || find(p.id) != out.end() || (is_unk && has_unk)) {
-      return refuse(std::string(p.flag) + "_id " + std::to_string(p.id) + ": outside the vocabulary, taken, or a second unk");
+      return refuse(std::string(p.flag) + "_id " + std::to_string(p.id) + ": [insert_id(trainer_spec_." + p.flag + "_id(), trainer_spec_." + p.flag +
+                    "_piece())] outside the vocabulary, taken, or a second unk");
     }
     has_unk = has_unk || is_unk;
     out.push_back({p.id, p.text, is_unk ? PieceType::unknown : PieceType::control});
@@ -269,14 +273,18 @@ struct MetaPiece {
 
   std::vector<std::pair<std::string, PieceType>> symbols;
   for (const std::string& text : s.control_symbols) symbols.emplace_back(text, PieceType::control);
-  for (const std::string& text : s.user_defined_symbols) symbols.emplace_back(text, PieceType::user_defined);
+  for (const std::string& text : s.user_defined_symbols) {
+    symbols.emplace_back(text, PieceType::user_defined);
+    if (s.model_type == ModelType::word && era == BpeEra::heap) {  // 0.2.2 adds each symbol as a word, too
+      symbols.emplace_back(std::string(k_space_mark) + text, PieceType::user_defined);
+    }
+  }
   if (s.byte_fallback) {
     for (int b = 0; b < 256; ++b) {
       constexpr char digits[] = "0123456789ABCDEF";
       symbols.emplace_back(std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", PieceType::byte);
     }
   }
-  std::vector<std::string> seen;
   std::vector<bool> taken(out.size() + symbols.size() + 1, false);
   for (const MetaPiece& m : out) {
     if (static_cast<std::size_t>(m.id) < taken.size()) taken[static_cast<std::size_t>(m.id)] = true;
@@ -285,6 +293,7 @@ struct MetaPiece {
   const std::size_t specials = out.size();
   std::vector<std::string> sorted;
   for (const auto& [text, type] : symbols) {
+    if (text.empty()) return refuse("[!sp->piece().empty()] a control or user-defined symbol is empty");
     const auto place = std::lower_bound(sorted.begin(), sorted.end(), text);
     if (place != sorted.end() && *place == text) return refuse(text + " is already defined. duplicated symbols are not allowed.");
     sorted.insert(place, text);
@@ -338,7 +347,7 @@ class TrainCorpus {
  public:
   [[nodiscard]] static Result<TrainCorpus> create(TokenTrainOptions options) {
     if (auto ok = detail::token_train::check_spec(options.spec); !ok) return ok.error();
-    auto metas = detail::token_train::meta_pieces(options.spec);
+    auto metas = detail::token_train::meta_pieces(options.spec, options.era);
     if (!metas) return metas.error();
     const auto version = options.era == BpeEra::heap ? UnicodeVersion::v17 : UnicodeVersion::v13;
     if (auto ok = fill_charsmap(options.normalizer, version); !ok) return ok.error();
@@ -453,7 +462,7 @@ class TrainCorpus {
       good = row[i] >= '0' && row[i] <= '9';
       count = count * 10 + static_cast<std::uint64_t>(row[i] - '0');
     }
-    if (!good || count == 0) return Error{Errc::bad_value, offset, path + ": a TSV row is not `text TAB count`, count >= 1"};
+    if (!good || count == 0) return Error{Errc::bad_value, offset, path + ": Input format must be: word <tab> freq., freq >= 1"};
     add_line(row.substr(0, tab), count);
     return {};
   }
@@ -572,7 +581,7 @@ inline Result<void> TrainCorpus::finish() {
   report_.characters_covered = covered;
   report_.distinct_covered = required_.size();
   const std::size_t fixed = required_.size() + metas_.size();
-  if (s.model_type != ModelType::word && fixed > static_cast<std::size_t>(s.vocab_size)) {
+  if (s.model_type != ModelType::word && s.model_type != ModelType::character && fixed > static_cast<std::size_t>(s.vocab_size)) {
     return impl::refuse("[(static_cast<int>(required_chars_.size() + meta_pieces_.size())) <= (trainer_spec_.vocab_size())] Vocabulary "
                         "size is smaller than required_chars. " + std::to_string(s.vocab_size) + " vs " + std::to_string(fixed) +
                         ". Increase vocab_size or decrease character_coverage with --character_coverage option.");
