@@ -58,12 +58,13 @@ struct Peak {
   [[gnu::always_inline]] static void run(T* x, std::size_t steps) {
     using V = typename S::vec;
     constexpr std::size_t chains = S::width == 16 ? 24 : 12;
-    V sum[chains] = {}, a = *reinterpret_cast<const V*>(x), b = a;
+    V sum[chains];
+    for (std::size_t k = 0; k < chains; ++k) sum[k] = V{} + static_cast<T>(k);  // apart, or they would be one
+    const V left = *reinterpret_cast<const V*>(x);
     for (std::size_t i = 0; i < steps; ++i) {
-      asm volatile("" : "+m"(b));
-      const V right = b;
+      const V right = *reinterpret_cast<const V*>(x + i % 4 * S::width);
 #pragma GCC unroll 24
-      for (std::size_t k = 0; k < chains; ++k) sum[k] += a * right;
+      for (std::size_t k = 0; k < chains; ++k) sum[k] += left * right;
     }
     V total{};
     for (const V& s : sum) total += s;
@@ -72,7 +73,7 @@ struct Peak {
 };
 
 void fma_peak(benchmark::State& state) {
-  alignas(64) float x[16] = {};
+  alignas(64) float x[64] = {};
   constexpr std::size_t steps = 100000;
   for (auto _ : state) {
     detail::simd_call<Peak, float>(best_isa(), &x[0], steps);

@@ -39,47 +39,40 @@ inline constexpr std::size_t max_block_rows = 28;
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n) noexcept { return (n + 31) / 32 * 32; }
 
-/// P := softmax of one block of scaled scores s (rows i0..., n columns of which row i uses 0..i); zero behind.
+/// Elements [n, the end of its vector) become very small, so that whole vectors can be worked on: their weights are 0.
+/// Rows are padded to whole vectors. Returns that end.
+template <class S, class T>
+[[gnu::always_inline]] inline std::size_t cut_row(T* x, std::size_t n) {
+  const std::size_t end = (n + S::width - 1) / S::width * S::width;
+  for (std::size_t c = n; c < end; ++c) x[c] = T(-1e30);
+  return end;
+}
+
+/// P := softmax of one block of scores s (rows i0..., of which row i uses 0..i); zero behind, up to column n.
 template <class S, class T>
 [[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld,
                                                 T scale, T* s, T* log_sums) {
   using V = typename S::vec;
   for (std::size_t r = 0; r < rows; ++r) {
     T* x = s + r * ld;
-    const std::size_t used = i0 + r + 1;
-    V top;
-    simd::splat<S>(top, x[0]);
-    simd::sweep<S>(
-        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-          V v;
-          simd::load<S>(v, x + c, m);
-          if (m < S::width) {
-            for (std::size_t k = m; k < S::width; ++k) v[k] = x[0];
-          }
-          top = v > top ? v : top;
-        });
+    const std::size_t end = cut_row<S>(x, i0 + r + 1);
+    V top = *reinterpret_cast<const V*>(x);
+    for (std::size_t c = S::width; c < end; c += S::width) {
+      const V v = *reinterpret_cast<const V*>(x + c);
+      top = v > top ? v : top;
+    }
     const T high = simd::largest<S>(top);
     V total{};
-    simd::sweep<S>(
-        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-          V v;
-          simd::load<S>(v, x + c, m);
-          v = (v - high) * scale;
-          simd::exp<S>(v);
-          if (m < S::width) simd::clear_behind<S>(v, m);
-          simd::store<S>(x + c, v, m);
-          total += v;
-        });
+    for (std::size_t c = 0; c < end; c += S::width) {
+      V v = (*reinterpret_cast<const V*>(x + c) - high) * scale;
+      simd::exp<S>(v);
+      *reinterpret_cast<V*>(x + c) = v;
+      total += v;
+    }
     const T sum = simd::sum<S>(total), inverse = T(1) / sum;
     log_sums[i0 + r] = high * scale + std::log(sum);
-    simd::sweep<S>(
-        used, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-          V v;
-          simd::load<S>(v, x + c, m);
-          v *= inverse;
-          simd::store<S>(x + c, v, m);
-        });
-    for (std::size_t c = used; c < n; ++c) x[c] = T(0);
+    for (std::size_t c = 0; c < end; c += S::width) *reinterpret_cast<V*>(x + c) *= inverse;
+    for (std::size_t c = end; c < n; ++c) x[c] = T(0);
   }
 }
 
@@ -170,28 +163,21 @@ struct Backward {
         const T log_sum = p->log_sums[i + r];
         const auto first = static_cast<std::uint32_t>((i + r) * time);
         if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, d);
+        const std::size_t end = cut_row<S>(w, live);
         V dots{};
-        simd::sweep<S>(
-            live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-              V v, g;
-              simd::load<S>(v, w + c, m);
-              simd::load<S>(g, d + c, m);
-              v = v * scale - log_sum;
-              simd::exp<S>(v);
-              simd::store<S>(w + c, v, m);
-              dots += v * g;
-            });
+        for (std::size_t c = 0; c < end; c += S::width) {
+          V v = *reinterpret_cast<const V*>(w + c) * scale - log_sum;
+          simd::exp<S>(v);
+          *reinterpret_cast<V*>(w + c) = v;
+          dots += v * *reinterpret_cast<const V*>(d + c);
+        }
         const T dot = simd::sum<S>(dots);
-        simd::sweep<S>(
-            live, [&](std::size_t c, std::size_t m) __attribute__((always_inline)) {
-              V v, g;
-              simd::load<S>(v, w + c, m);
-              simd::load<S>(g, d + c, m);
-              g = v * (g - dot) * scale;
-              simd::store<S>(d + c, g, m);
-            });
+        for (std::size_t c = 0; c < end; c += S::width) {
+          V& slope = *reinterpret_cast<V*>(d + c);
+          slope = *reinterpret_cast<const V*>(w + c) * (slope - dot) * scale;
+        }
         if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, w);
-        for (std::size_t c = live; c < used; ++c) w[c] = d[c] = T(0);
+        for (std::size_t c = end; c < used; ++c) w[c] = d[c] = T(0);
       }
       product<S>(rows, hs, used, slopes, ld, keys, time, p->dq + i * p->ld, p->ld);
       pack<S>(q, p->ld, false, rows, hs, block);
