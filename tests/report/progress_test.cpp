@@ -30,6 +30,18 @@ TEST_CASE("progress: the line says step, loss, speed and time to go") {
         "x [========================] 300/300  1:02:05 left");
 }
 
+TEST_CASE("progress: the bar gives way so that the line fits a narrow terminal") {
+  const std::string line = progress_line(
+      "train", {.step = 123456, .total = 1000000, .loss = 3.2, .tokens_per_second = 41234, .seconds_left = 36000});
+  CHECK(line == "train [=>----------]  123456/1000000  loss 3.200  41.2k tokens/s  10:00:00 left");
+  CHECK(line.size() == 79);
+  for (std::uint64_t total = 1; total < 10000000000; total *= 10) {
+    CHECK(progress_line("train",
+                        {.step = total / 2, .total = total, .loss = 9.9, .tokens_per_second = 999, .seconds_left = 59})
+              .size() <= 79);
+  }
+}
+
 TEST_CASE("progress: values that make no sense are left out") {
   const double inf = 1e308 * 10, nan = inf - inf;
   CHECK(progress_line("t", {.step = 1, .total = 2, .loss = nan, .tokens_per_second = 0, .seconds_left = nan}) ==

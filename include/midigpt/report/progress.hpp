@@ -63,30 +63,32 @@ namespace detail::progress {
 
 }  // namespace detail::progress
 
-/// The line without any control character: "train [=====>----]  120/300  loss 3.214  41k tokens/s  0:12 left".
+/// The line without any control character: "train [=====>----]  120/300  loss 3.214  41k tokens/s  0:12 left". The bar
+/// gives way so that the line fits 79 columns.
 [[nodiscard]] inline std::string progress_line(const std::string& label, const ProgressState& state) {
-  constexpr std::uint64_t width = 24;
-  std::string line = label;
   const std::uint64_t step = state.step < state.total || state.total == 0 ? state.step : state.total;
-  if (state.total > 0) {
-    const auto done = static_cast<std::size_t>(static_cast<double>(step) / static_cast<double>(state.total) * width);
-    line += " [" + std::string(done, '=') + (done < width ? ">" : "") +
-            std::string(done < width ? width - done - 1 : 0, '-') + "] ";
-    const std::string total = std::to_string(state.total), now = std::to_string(step);
-    line += std::string(total.size() - now.size(), ' ') + now + "/" + total;
-  } else {
-    line += " " + std::to_string(step);
-  }
+  const std::string total = std::to_string(state.total), now = std::to_string(step);
+  std::string counts = now;
+  if (state.total > 0) counts = std::string(total.size() - now.size(), ' ') + now + "/" + total;
   if (state.loss >= 0 && state.loss < 1e6) {
     const auto thousandths = static_cast<std::uint64_t>(state.loss * 1000 + 0.5);
     const std::string fraction = std::to_string(1000 + thousandths % 1000).substr(1);
-    line += "  loss " + std::to_string(thousandths / 1000) + "." + fraction;
+    counts += "  loss " + std::to_string(thousandths / 1000) + "." + fraction;
   }
-  if (state.tokens_per_second > 0) line += "  " + detail::progress::short_count(state.tokens_per_second) + " tokens/s";
+  if (state.tokens_per_second > 0)
+    counts += "  " + detail::progress::short_count(state.tokens_per_second) + " tokens/s";
   if (state.seconds_left >= 0 && state.seconds_left < 1e7) {
-    line += "  " + detail::progress::clock_time(state.seconds_left) + " left";
+    counts += "  " + detail::progress::clock_time(state.seconds_left) + " left";
   }
-  return line;
+  if (state.total == 0) return label + " " + counts;
+
+  const std::size_t taken = label.size() + counts.size() + 4;
+  const std::size_t width = taken > 71 ? 8 : taken < 55 ? 24 : 79 - taken;
+  const auto done = static_cast<std::size_t>(static_cast<double>(step) / static_cast<double>(state.total) *
+                                             static_cast<double>(width));
+  const std::string bar =
+      std::string(done, '=') + (done < width ? ">" : "") + std::string(done < width ? width - done - 1 : 0, '-');
+  return label + " [" + bar + "] " + counts;
 }
 
 /// Draws progress_line() over itself. Use from one thread; the destructor ends the line.
