@@ -14,7 +14,8 @@ using namespace midigpt;
 
 Tokenizer make_tokenizer(int vocab_size) {
   std::vector<std::string> texts;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) texts.push_back(to_text(dice({.seed = seed, .bars = 16}), CodecKind::multitrack));
+  for (std::uint64_t seed = 1; seed <= 60; ++seed)
+    texts.push_back(to_text(dice({.seed = seed, .bars = 16}), CodecKind::multitrack));
   TokenTrainOptions options;
   options.cap_vocab = true;
   options.normalizer.add_dummy_prefix = options.normalizer.remove_extra_whitespaces = false;

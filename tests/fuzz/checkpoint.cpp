@@ -29,7 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const GptConfig& c = model->config();
   KvCache<float> cache(c);
   std::vector<float> logits(static_cast<std::size_t>(c.vocab_size));
-  for (int t = 0; t < c.block_size && t < 3; ++t) model->step(static_cast<std::int32_t>(t % c.vocab_size), cache, logits);
+  for (int t = 0; t < c.block_size && t < 3; ++t)
+    model->step(static_cast<std::int32_t>(t % c.vocab_size), cache, logits);
   const std::string arch = arch_json(c);
   JsonReader json(arch);
   check(json.skip() && json.end());

@@ -1,4 +1,5 @@
-// Any bytes read as safetensors: what is accepted is written again to a file that says the same, and its numbers can be read.
+// Any bytes read as safetensors: what is accepted is written again to a file that says the same, and its numbers can be
+// read.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -37,7 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check(same && same->metadata == view->metadata && same->tensors.size() == view->tensors.size());
   for (const StoredTensor& t : view->tensors) {
     const StoredTensor* other = same->find(t.name);
-    check(other != nullptr && other->shape == t.shape && other->dtype == t.dtype && std::equal(t.data.begin(), t.data.end(), other->data.begin(), other->data.end()));
+    check(other != nullptr && other->shape == t.shape && other->dtype == t.dtype &&
+          std::equal(t.data.begin(), t.data.end(), other->data.begin(), other->data.end()));
   }
   check(safetensors_bytes(same->tensors, same->metadata).value() == *again);
   return 0;

@@ -21,7 +21,8 @@ struct Walk {
 };
 
 /// Draws ids uniformly among those allowed; `bytes` forces byte pieces wherever one is allowed.
-Walk walk(const Tokenizer& tokenizer, CodecKind codec, const ConstraintOptions& options, std::uint64_t seed, std::size_t length, bool bytes) {
+Walk walk(const Tokenizer& tokenizer, CodecKind codec, const ConstraintOptions& options, std::uint64_t seed,
+          std::size_t length, bool bytes) {
   MusicConstraint constraint(tokenizer, codec, options);
   Walk w;
   Rng rng(seed);
@@ -52,7 +53,8 @@ Walk walk(const Tokenizer& tokenizer, CodecKind codec, const ConstraintOptions& 
   return w;
 }
 
-constexpr CodecKind k_all[] = {CodecKind::multitrack, CodecKind::split, CodecKind::theremin, CodecKind::theremin_compat};
+constexpr CodecKind k_all[] = {CodecKind::multitrack, CodecKind::split, CodecKind::theremin,
+                               CodecKind::theremin_compat};
 
 }  // namespace
 
@@ -65,7 +67,8 @@ TEST_CASE("constraints: whatever is drawn is a text of the codec, byte pieces or
       const Walk w = walk(tokenizer, codec, {}, seed, 120, seed % 2 == 0);
       TextReport report;
       const Score score = from_text(w.text, codec, &report);
-      wrong += !w.stuck && utf8_first_invalid(w.text) == std::string::npos && report.foreign == 0 && report.out_of_range == 0 && report.after_end == 0 &&
+      wrong += !w.stuck && utf8_first_invalid(w.text) == std::string::npos && report.foreign == 0 &&
+                       report.out_of_range == 0 && report.after_end == 0 &&
                        w.text.find("\xEF\xBF\xBD") == std::string::npos
                    ? 0u
                    : 1u;
@@ -82,7 +85,8 @@ TEST_CASE("constraints: whatever is drawn is a text of the codec, byte pieces or
 }
 
 TEST_CASE("constraints: key, range and polyphony hold for every note, drums are free of the first two") {
-  const ConstraintOptions options{.key = parse_key("Eb").value(), .lowest_pitch = 50, .highest_pitch = 80, .polyphony = 2};
+  const ConstraintOptions options{
+      .key = parse_key("Eb").value(), .lowest_pitch = 50, .highest_pitch = 80, .polyphony = 2};
   const std::uint16_t scale = scale_mask(*options.key);
   for (const CodecKind codec : {CodecKind::multitrack, CodecKind::split}) {
     CAPTURE(codec_name(codec));
@@ -100,7 +104,8 @@ TEST_CASE("constraints: key, range and polyphony hold for every note, drums are 
         }
       }
       for (const Note& n : all) {
-        const auto sounding = std::count_if(all.begin(), all.end(), [&](const Note& m) { return m.tick <= n.tick && n.tick < m.tick + m.duration; });
+        const auto sounding = std::count_if(
+            all.begin(), all.end(), [&](const Note& m) { return m.tick <= n.tick && n.tick < m.tick + m.duration; });
         crowded += sounding > 2 ? 1u : 0u;
       }
     }
@@ -131,7 +136,8 @@ TEST_CASE("constraints: a piece does not end before its least number of notes, a
     constraint.reset();
     CHECK(!constraint.ended());
     CHECK(constraint.allowed()[static_cast<std::size_t>(tokenizer.eos_id())] == 0);
-    for (const std::int32_t id : {tokenizer.unk_id(), tokenizer.bos_id(), tokenizer.pad_id()}) CHECK(constraint.allowed()[static_cast<std::size_t>(id)] == 0);
+    for (const std::int32_t id : {tokenizer.unk_id(), tokenizer.bos_id(), tokenizer.pad_id()})
+      CHECK(constraint.allowed()[static_cast<std::size_t>(id)] == 0);
   }
 }
 

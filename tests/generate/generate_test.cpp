@@ -12,16 +12,20 @@ using namespace midigpt;
 namespace {
 
 Gpt<float> random_model(const Tokenizer& tokenizer, int block_size, std::uint64_t seed = 1, double size = 0.4) {
-  Gpt<float> model({.n_layer = 2, .n_head = 2, .n_embd = 16, .block_size = block_size, .vocab_size = tokenizer.vocab_size()});
+  Gpt<float> model(
+      {.n_layer = 2, .n_head = 2, .n_embd = 16, .block_size = block_size, .vocab_size = tokenizer.vocab_size()});
   std::uint64_t stream = 0;
   for (auto& p : model.parameters()) {
-    if (p.decay) fill_normal(p.value, size, seed, stream++);
-    else p.value.fill(p.name.ends_with("weight") ? 1.0f : 0.0f);
+    if (p.decay)
+      fill_normal(p.value, size, seed, stream++);
+    else
+      p.value.fill(p.name.ends_with("weight") ? 1.0f : 0.0f);
   }
   return model;
 }
 
-constexpr CodecKind k_all[] = {CodecKind::multitrack, CodecKind::split, CodecKind::theremin, CodecKind::theremin_compat};
+constexpr CodecKind k_all[] = {CodecKind::multitrack, CodecKind::split, CodecKind::theremin,
+                               CodecKind::theremin_compat};
 
 }  // namespace
 
@@ -37,7 +41,10 @@ TEST_CASE("generate: whatever the model says, the result is music, within its li
       REQUIRE(piece);
       TextReport report;
       const Score score = from_text(piece->text, codec, &report);
-      wrong += score == piece->score && report.foreign == 0 && report.out_of_range == 0 && piece->notes == count_notes(piece->score) && piece->notes > 0 ? 0u : 1u;
+      wrong += score == piece->score && report.foreign == 0 && report.out_of_range == 0 &&
+                       piece->notes == count_notes(piece->score) && piece->notes > 0
+                   ? 0u
+                   : 1u;
       wrong += piece->prompt_ids == 1 && piece->ids[0] == tokenizer.bos_id() && piece->ids.size() <= 101 ? 0u : 1u;
     }
     CHECK(wrong == 0);
@@ -51,7 +58,8 @@ TEST_CASE("generate: a prompt is continued: its notes come first, unchanged") {
     const auto model = random_model(tokenizer, 64);
     Generator generator(model);
     const Score prompt = dice({.seed = 99, .bars = 2});
-    auto piece = generate_score(generator, tokenizer, codec, prompt, {.max_tokens = 50, .constraint = {.min_notes = 1000}});
+    auto piece =
+        generate_score(generator, tokenizer, codec, prompt, {.max_tokens = 50, .constraint = {.min_notes = 1000}});
     REQUIRE(piece);
     std::string text = to_text(prompt, codec);
     std::string end;
@@ -69,7 +77,9 @@ TEST_CASE("generate: the same seed gives the same piece, another seed another") 
   const Tokenizer& tokenizer = music_fixture(codec).tokenizer;
   const auto model = random_model(tokenizer, 48);
   Generator first(model), second(model);
-  const GenerateOptions options{.max_tokens = 80, .sampler = {.temperature = 0.9, .top_k = 50, .top_p = 0.95, .repetition_penalty = 1.1}, .seed = 7};
+  const GenerateOptions options{.max_tokens = 80,
+                                .sampler = {.temperature = 0.9, .top_k = 50, .top_p = 0.95, .repetition_penalty = 1.1},
+                                .seed = 7};
   const auto a = generate_score(first, tokenizer, codec, {}, options)->ids;
   (void)generate_score(first, tokenizer, codec, {}, {.max_tokens = 20, .seed = 3});
   CHECK(generate_score(first, tokenizer, codec, {}, options)->ids == a);  // what was before does not matter
@@ -130,7 +140,8 @@ TEST_CASE("generate: a prompt longer than the context is taken by its end, and a
   const Tokenizer& tokenizer = music_fixture(codec).tokenizer;
   const auto model = random_model(tokenizer, 24);
   Generator generator(model);
-  auto piece = generate_score(generator, tokenizer, codec, dice({.seed = 4, .bars = 16}), {.max_tokens = 30, .constraint = {.min_notes = 100000}});
+  auto piece = generate_score(generator, tokenizer, codec, dice({.seed = 4, .bars = 16}),
+                              {.max_tokens = 30, .constraint = {.min_notes = 100000}});
   REQUIRE(piece);
   CHECK(piece->prompt_ids > 24);
   CHECK(piece->ids.size() > piece->prompt_ids);
@@ -142,7 +153,8 @@ TEST_CASE("generate: a prompt longer than the context is taken by its end, and a
 TEST_CASE("generate: a larger model vocabulary than the tokenizer's gives only ids of the tokenizer") {
   const CodecKind codec = CodecKind::multitrack;
   const Tokenizer& tokenizer = music_fixture(codec).tokenizer;
-  Gpt<float> model({.n_layer = 1, .n_head = 1, .n_embd = 8, .block_size = 32, .vocab_size = tokenizer.vocab_size() + 5000});
+  Gpt<float> model(
+      {.n_layer = 1, .n_head = 1, .n_embd = 8, .block_size = 32, .vocab_size = tokenizer.vocab_size() + 5000});
   model.init(3);
   Generator generator(model);
   auto piece = generate_score(generator, tokenizer, codec, {}, {.max_tokens = 200, .constraint = {.min_notes = 50}});

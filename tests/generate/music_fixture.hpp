@@ -33,7 +33,8 @@ inline MusicFixture make_music_fixture(CodecKind codec) {
   options.spec.bos_id = 2;
   options.spec.eos_id = 3;
   const std::vector<std::string_view> lines(texts.begin(), texts.end());
-  return {std::move(texts), Tokenizer::create(train_bpe(std::span<const std::string_view>(lines), options).value()).value()};
+  return {std::move(texts),
+          Tokenizer::create(train_bpe(std::span<const std::string_view>(lines), options).value()).value()};
 }
 
 inline const MusicFixture& music_fixture(CodecKind codec) {

@@ -13,7 +13,8 @@ namespace {
 constexpr float k_inf = std::numeric_limits<float>::infinity();
 
 std::vector<double> frequencies(const std::vector<float>& logits, const SamplerOptions& options, int draws,
-                                const std::vector<std::uint8_t>& allowed = {}, const std::vector<std::int32_t>& recent = {}) {
+                                const std::vector<std::uint8_t>& allowed = {},
+                                const std::vector<std::int32_t>& recent = {}) {
   Sampler sampler(options);
   Rng rng(7);
   std::vector<double> f(logits.size());
@@ -29,7 +30,8 @@ std::vector<double> frequencies(const std::vector<float>& logits, const SamplerO
 
 TEST_CASE("sampler: its exponential agrees with libm") {
   double worst = 0;
-  for (double x = 0; x > -80; x -= 0.00731) worst = (std::max)(worst, std::abs(detail::sampler_exp(x) / std::exp(x) - 1));
+  for (double x = 0; x > -80; x -= 0.00731)
+    worst = (std::max)(worst, std::abs(detail::sampler_exp(x) / std::exp(x) - 1));
   CHECK(worst < 1e-9);
   CHECK(detail::sampler_exp(0) == 1);
   CHECK(detail::sampler_exp(-800) == 0);
@@ -67,7 +69,10 @@ TEST_CASE("sampler: top-k keeps every id that ties with the k-th") {
 
 TEST_CASE("sampler: top-p keeps the likeliest ids whose probabilities first reach p") {
   const std::vector<float> logits{std::log(0.5f), std::log(0.1f), std::log(0.3f), std::log(0.06f), std::log(0.04f)};
-  struct Row { double p; std::vector<bool> kept; };
+  struct Row {
+    double p;
+    std::vector<bool> kept;
+  };
   for (const auto& row : {Row{0.01, {true, false, false, false, false}}, Row{0.49, {true, false, false, false, false}},
                           Row{0.6, {true, false, true, false, false}}, Row{0.85, {true, true, true, false, false}},
                           Row{0.999, {true, true, true, true, true}}}) {
@@ -86,7 +91,8 @@ TEST_CASE("sampler: a mask is law, NaN and -inf never come out, nothing left is 
   CHECK(sampler.sample(std::vector<float>{1, 2}, rng, std::vector<std::uint8_t>{0, 0}) == -1);
   CHECK(sampler.sample({}, rng) == -1);
   CHECK(sampler.sample(std::vector<float>{1, k_inf}, rng) == 1);
-  CHECK(sampler.sample(std::vector<float>{1, 2}, rng, std::vector<std::uint8_t>{1}) == 0);  // ids beyond the mask are not allowed
+  CHECK(sampler.sample(std::vector<float>{1, 2}, rng, std::vector<std::uint8_t>{1}) ==
+        0);  // ids beyond the mask are not allowed
 }
 
 TEST_CASE("sampler: the repetition penalty divides positive and multiplies negative logits, once") {

@@ -1,6 +1,7 @@
 // What tests/peers/torch_train.py repeats: one training run on real or generated music, with everything it saw.
-//   train_peer FOLDER STEPS PRESET T B [MIDI]   writes FOLDER/start.safetensors, data.safetensors (all batches, the held-out
-//   windows), model.safetensors, and prints one JSON line. FEATURES=1 in the environment turns token features on.
+//   train_peer FOLDER STEPS PRESET T B [MIDI]   writes FOLDER/start.safetensors, data.safetensors (all batches, the
+//   held-out windows), model.safetensors, and prints one JSON line. FEATURES=1 in the environment turns token features
+//   on.
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -21,7 +22,8 @@ int main(int argc, char** argv) {
   const Tokenizer tokenizer = train_music_tokenizer(corpus).value();
   const EncodedCorpus encoded = encode_corpus(corpus, tokenizer).value();
 
-  Gpt<float> model(gpt_preset(argv[3], tokenizer.vocab_size(), T).value(), with_features ? token_features(tokenizer, corpus.codec) : SparseFeatures{});
+  Gpt<float> model(gpt_preset(argv[3], tokenizer.vocab_size(), T).value(),
+                   with_features ? token_features(tokenizer, corpus.codec) : SparseFeatures{});
   model.init(1);
   Dataset data(encoded.train, {.block_size = T, .bos_id = tokenizer.bos_id(), .eos_id = tokenizer.eos_id()});
   const EvalSet held_out(encoded.held_out, T, tokenizer.bos_id(), tokenizer.eos_id());
@@ -42,12 +44,14 @@ int main(int argc, char** argv) {
     }
   }
   const auto n = [](std::size_t x) { return static_cast<std::uint64_t>(x); };
-  const std::vector<std::uint64_t> shape{n(static_cast<std::size_t>(steps)), n(static_cast<std::size_t>(B)), n(static_cast<std::size_t>(T))};
+  const std::vector<std::uint64_t> shape{n(static_cast<std::size_t>(steps)), n(static_cast<std::size_t>(B)),
+                                         n(static_cast<std::size_t>(T))};
   const std::vector<std::uint64_t> eval_shape{n(held_out.windows().size()), n(static_cast<std::size_t>(T))};
   const auto tensor = [](const char* name, const std::vector<std::uint64_t>& s, const std::vector<std::int32_t>& v) {
     return stored<std::int32_t>(name, s, std::span<const std::int32_t>(v));
   };
-  const std::vector<StoredTensor> seen{tensor("tokens", shape, tokens), tensor("targets", shape, targets), tensor("eval_tokens", eval_shape, eval_tokens),
+  const std::vector<StoredTensor> seen{tensor("tokens", shape, tokens), tensor("targets", shape, targets),
+                                       tensor("eval_tokens", eval_shape, eval_tokens),
                                        tensor("eval_targets", eval_shape, eval_targets)};
   write_safetensors(folder + "/data.safetensors", seen).value();
 
@@ -62,6 +66,7 @@ int main(int argc, char** argv) {
   ThreadPool pool(1);
   Trainer trainer(model, data, held_out, pool, options);
   const TrainResult result = trainer.run().value();
-  std::printf("{\"held_out\":%.9g,\"tokens\":%zu,\"notes\":%zu,\"seconds\":%.3f,\"vocab\":%d,\"losses\":[%s]}\n", result.held_out.mean(),
-              result.held_out.count, encoded.held_out_notes, result.seconds, tokenizer.vocab_size(), losses.c_str());
+  std::printf("{\"held_out\":%.9g,\"tokens\":%zu,\"notes\":%zu,\"seconds\":%.3f,\"vocab\":%d,\"losses\":[%s]}\n",
+              result.held_out.mean(), result.held_out.count, encoded.held_out_notes, result.seconds,
+              tokenizer.vocab_size(), losses.c_str());
 }

@@ -44,7 +44,8 @@ struct Foreign {
     values.reserve(100);
     for (const auto& p : model.parameters()) {
       const bool turn = transposed && p.value.shape().rank() == 2 && p.name.starts_with("h.");
-      Tensor<float>& v = values.emplace_back(turn ? Tensor<float>(Shape{p.value.shape()[1], p.value.shape()[0]}) : p.value);
+      Tensor<float>& v =
+          values.emplace_back(turn ? Tensor<float>(Shape{p.value.shape()[1], p.value.shape()[0]}) : p.value);
       if (turn) v.map() = p.value.map().transpose();
       tensors.push_back(detail::checkpoint::stored_parameter((p.name == "lm_head.weight" ? "" : prefix) + p.name, v));
     }
@@ -71,8 +72,11 @@ TEST_CASE("checkpoint: a saved model loads with the same numbers, twice the same
     CHECK(loaded->metadata.at("format") == "pt");
     CHECK(loaded->metadata.at("midigpt.codec") == "multitrack");
     CHECK(loaded->metadata.at("midigpt.version") == k_version);
-    for (std::size_t i = 0; i < model.parameters().size(); ++i) CHECK(loaded->model.parameters()[i].value == model.parameters()[i].value);
-    CHECK(parse_safetensors(first)->find(tied ? "h.0.attn.c_attn.weight" : "transformer.h.0.attn.c_attn.weight")->shape == std::vector<std::uint64_t>{12, 36});
+    for (std::size_t i = 0; i < model.parameters().size(); ++i)
+      CHECK(loaded->model.parameters()[i].value == model.parameters()[i].value);
+    CHECK(
+        parse_safetensors(first)->find(tied ? "h.0.attn.c_attn.weight" : "transformer.h.0.attn.c_attn.weight")->shape ==
+        std::vector<std::uint64_t>{12, 36});
     std::remove(path.c_str());
   }
 }
@@ -97,11 +101,13 @@ TEST_CASE("checkpoint: token features are folded into wte, and the logits stay")
   std::remove(path.c_str());
 }
 
-TEST_CASE("checkpoint: other people's GPT-2 files load: prefixes, (out,in) matrices, masks, a repeated head, absent biases") {
+TEST_CASE(
+    "checkpoint: other people's GPT-2 files load: prefixes, (out,in) matrices, masks, a repeated head, absent biases") {
   const auto model = small_model();
   const auto want = logits_of(model);
   const LoadModelOptions heads{.n_head = 3};
-  for (const std::string& prefix : {std::string(), std::string("transformer."), std::string("_orig_mod.transformer.")}) {
+  for (const std::string& prefix :
+       {std::string(), std::string("transformer."), std::string("_orig_mod.transformer.")}) {
     for (const bool transposed : {false, true}) {
       CAPTURE(prefix);
       CAPTURE(transposed);
@@ -141,21 +147,34 @@ TEST_CASE("checkpoint: other people's GPT-2 files load: prefixes, (out,in) matri
 
 TEST_CASE("checkpoint: files that are no GPT-2 are refused with a name") {
   const auto model = small_model();
-  struct Row { const char* name; std::function<void(Foreign&, Metadata&)> hurt; };
+  struct Row {
+    const char* name;
+    std::function<void(Foreign&, Metadata&)> hurt;
+  };
   for (const auto& row : {
-           Row{"no wte", [](Foreign& f, Metadata&) { f.tensors.erase(f.tensors.begin()); }},
-           Row{"missing matrix", [](Foreign& f, Metadata&) { std::erase_if(f.tensors, [](const StoredTensor& t) { return t.name == "h.1.mlp.c_fc.weight"; }); }},
-           Row{"foreign tensor", [](Foreign& f, Metadata&) { f.add("rotary.inv_freq", Shape{4}); }},
-           Row{"foreign tensor in a layer", [](Foreign& f, Metadata&) { f.add("h.0.attn.q_norm.weight", Shape{4}); }},
-           Row{"a layer far away", [](Foreign& f, Metadata&) { f.add("h.900.ln_1.weight", Shape{12}); }},
-           Row{"wrong shape", [](Foreign& f, Metadata&) { f.tensors[3].shape = {6, 2}; }},
-           Row{"n_head does not divide", [](Foreign&, Metadata& m) { m["midigpt.arch"] = R"({"n_head":5})"; }},
-           Row{"n_head zero", [](Foreign&, Metadata& m) { m["midigpt.arch"] = R"({"n_head":0})"; }},
-           Row{"arch disagrees", [](Foreign&, Metadata& m) { m["midigpt.arch"] = R"({"n_head":3,"n_layer":7})"; }},
-           Row{"arch is no JSON", [](Foreign&, Metadata& m) { m["midigpt.arch"] = "n_head=3"; }},
-           Row{"another activation", [](Foreign&, Metadata& m) { m["midigpt.arch"] = R"({"n_head":3,"activation":"relu"})"; }},
-           Row{"not finite", [](Foreign& f, Metadata&) { f.values[2][1] = std::numeric_limits<float>::infinity(); }},
-           Row{"twice under two prefixes", [](Foreign& f, Metadata&) { f.add("transformer.wpe.weight", Shape{8, 12}); }},
+           Row{"no wte", [](Foreign&f, Metadata&) { f.tensors.erase(f.tensors.begin()); }},
+           Row{"missing matrix",
+               [](Foreign&f, Metadata&) {
+                 std::erase_if(f.tensors, [](const StoredTensor& t) { return t.name == "h.1.mlp.c_fc.weight"; });
+               }},
+           Row{"foreign tensor", [](Foreign&f, Metadata&) { f.add("rotary.inv_freq", Shape{4}); }},
+           Row{"foreign tensor in a layer", [](Foreign&f, Metadata&) { f.add("h.0.attn.q_norm.weight", Shape{4}); }},
+           Row{"a layer far away", [](Foreign&f, Metadata&) { f.add("h.900.ln_1.weight", Shape{12}); }},
+           Row{"wrong shape",
+               [](Foreign&f, Metadata&) {
+                 f.tensors[3].shape = {6, 2};
+               }},
+           Row{"n_head does not divide", [](Foreign&, Metadata&m) { m["midigpt.arch"] = R"({"n_head":5})"; }},
+           Row{"n_head zero", [](Foreign&, Metadata&m) { m["midigpt.arch"] = R"({"n_head":0})"; }},
+           Row{"arch disagrees", [](Foreign&, Metadata&m) { m["midigpt.arch"] = R"({"n_head":3,"n_layer":7})"; }},
+           Row{"arch is no JSON", [](Foreign&, Metadata&m) { m["midigpt.arch"] = "n_head=3"; }},
+           Row{"another activation",
+               [](Foreign&, Metadata&m) { m["midigpt.arch"] = R"({"n_head":3,"activation":"relu"})"; }},
+           Row{"not finite", [](Foreign&f, Metadata&) { f.values[2][1] = std::numeric_limits<float>::infinity(); }},
+           Row{"twice under two prefixes",
+               [](Foreign&f, Metadata&) {
+                 f.add("transformer.wpe.weight", Shape{8, 12});
+               }},
        }) {
     CAPTURE(row.name);
     Foreign file(model, "", false);
@@ -175,8 +194,10 @@ TEST_CASE("checkpoint: Hugging Face's config names every size and says how the h
   JsonReader reader(json);
   REQUIRE(reader.skip());
   REQUIRE(reader.end());
-  for (const char* part : {"\"n_layer\": 2,", "\"n_head\": 3,", "\"n_embd\": 12,", "\"n_positions\": 8,", "\"vocab_size\": 20,", "\"tie_word_embeddings\": false,",
-                           "\"bos_token_id\": 2,", "\"eos_token_id\": 3,", "\"pad_token_id\": 0,", "\"activation_function\": \"gelu_new\"", "GPT2LMHeadModel"}) {
+  for (const char* part :
+       {"\"n_layer\": 2,", "\"n_head\": 3,", "\"n_embd\": 12,", "\"n_positions\": 8,", "\"vocab_size\": 20,",
+        "\"tie_word_embeddings\": false,", "\"bos_token_id\": 2,", "\"eos_token_id\": 3,", "\"pad_token_id\": 0,",
+        "\"activation_function\": \"gelu_new\"", "GPT2LMHeadModel"}) {
     CAPTURE(part);
     CHECK(json.find(part) != std::string::npos);
   }

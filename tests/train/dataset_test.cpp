@@ -56,7 +56,12 @@ TEST_CASE("dataset: a row depends on the step alone, in whatever order steps are
   const auto pieces = counting({40, 3, 25});
   for (const Packing packing : {Packing::packed, Packing::lines}) {
     for (const bool with_replacement : {false, true}) {
-      const DatasetOptions options{.packing = packing, .block_size = 16, .bos_id = 1, .eos_id = 2, .with_replacement = with_replacement, .seed = 5};
+      const DatasetOptions options{.packing = packing,
+                                   .block_size = 16,
+                                   .bos_id = 1,
+                                   .eos_id = 2,
+                                   .with_replacement = with_replacement,
+                                   .seed = 5};
       Dataset forward(pieces, options), backward(pieces, options);
       std::vector<Batch> want(30);
       for (std::uint64_t s = 0; s < 30; ++s) forward.fill(s, 3, want[s]);
@@ -67,7 +72,12 @@ TEST_CASE("dataset: a row depends on the step alone, in whatever order steps are
         wrong += got.tokens == want[s].tokens && got.targets == want[s].targets ? 0u : 1u;
       }
       CHECK(wrong == 0);
-      Dataset other(pieces, {.packing = packing, .block_size = 16, .bos_id = 1, .eos_id = 2, .with_replacement = with_replacement, .seed = 6});
+      Dataset other(pieces, {.packing = packing,
+                             .block_size = 16,
+                             .bos_id = 1,
+                             .eos_id = 2,
+                             .with_replacement = with_replacement,
+                             .seed = 6});
       std::size_t same = 0;
       for (std::uint64_t s = 0; s < 30; ++s) {
         other.fill(s, 3, got);
@@ -84,7 +94,8 @@ TEST_CASE("dataset: batches of another size walk the same rows") {
   data.fill(0, 6, whole);
   for (std::uint64_t s = 0; s < 3; ++s) {
     data.fill(s, 2, part);
-    CHECK(std::equal(part.tokens.begin(), part.tokens.end(), whole.tokens.begin() + static_cast<std::ptrdiff_t>(s) * 20));
+    CHECK(
+        std::equal(part.tokens.begin(), part.tokens.end(), whole.tokens.begin() + static_cast<std::ptrdiff_t>(s) * 20));
   }
 }
 
@@ -110,10 +121,13 @@ TEST_CASE("dataset: the author's layout keeps 32 ids of each line and learns the
     data.fill(s, 1, batch);
     if (batch.tokens[0] == 10) {
       long_seen = true;
-      for (std::size_t t = 0; t < 31; ++t) CHECK((batch.tokens[t] == 10 + static_cast<int>(t) && batch.targets[t] == 11 + static_cast<int>(t)));
+      for (std::size_t t = 0; t < 31; ++t)
+        CHECK((batch.tokens[t] == 10 + static_cast<int>(t) && batch.targets[t] == 11 + static_cast<int>(t)));
     } else {
       short_seen = true;
-      for (std::size_t t = 0; t < 31; ++t) CHECK((batch.tokens[t] == (t < 5 ? 50 + static_cast<int>(t) : 0) && batch.targets[t] == (t < 4 ? 51 + static_cast<int>(t) : 0)));
+      for (std::size_t t = 0; t < 31; ++t)
+        CHECK((batch.tokens[t] == (t < 5 ? 50 + static_cast<int>(t) : 0) &&
+               batch.targets[t] == (t < 4 ? 51 + static_cast<int>(t) : 0)));
     }
   }
   CHECK((long_seen && short_seen));
@@ -142,7 +156,10 @@ TEST_CASE("dataset: evaluation windows score every token but BOS exactly once, w
         const std::size_t hop = static_cast<std::size_t>(stride > 0 ? stride : T > 1 ? T / 2 : 1);
         int wrong = 0;
         for (const EvalWindow& w : eval.windows()) {
-          wrong += w.tokens.size() >= 2 && w.tokens.size() <= static_cast<std::size_t>(T) + 1 && w.first_scored >= 1 && w.first_scored < w.tokens.size() ? 0 : 1;
+          wrong += w.tokens.size() >= 2 && w.tokens.size() <= static_cast<std::size_t>(T) + 1 && w.first_scored >= 1 &&
+                           w.first_scored < w.tokens.size()
+                       ? 0
+                       : 1;
           const bool first = controls ? w.tokens[0] == 1 : w.first_scored == 1;
           wrong += first || w.first_scored == static_cast<std::size_t>(T) + 1 - hop ? 0 : 1;
           for (std::size_t i = w.first_scored; i < w.tokens.size(); ++i, ++count) ++scored[w.tokens[i]];

@@ -46,7 +46,8 @@ TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with t
   const auto begin = std::chrono::steady_clock::now();
   REQUIRE(::waitpid(start_training(whole.path, 1), &status, 0) > 0);
   REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
-  const auto whole_us = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
+  const auto whole_us =
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
   Rng rng(static_cast<std::uint64_t>(whole_us));  // moments that no two test runs share
   int kills = 0, readable = 0, attempts = 0;
   while (kills < kills_wanted && attempts++ < 200) {
@@ -54,14 +55,18 @@ TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with t
     for (bool done = false; !done;) {
       const pid_t child = start_training(folder.path, 1 + static_cast<std::size_t>(kills) % 2);
       const bool let_live = kills >= kills_wanted;
-      if (!let_live) std::this_thread::sleep_for(std::chrono::microseconds(rng.below(static_cast<std::uint32_t>(whole_us))));
+      if (!let_live)
+        std::this_thread::sleep_for(std::chrono::microseconds(rng.below(static_cast<std::uint32_t>(whole_us))));
       if (!let_live) ::kill(child, SIGKILL);
       REQUIRE(::waitpid(child, &status, 0) > 0);
       if (WIFSIGNALED(status)) {
         ++kills;
         const bool state = std::filesystem::exists(folder.path + "/resume.safetensors");
         const bool model = std::filesystem::exists(folder.path + "/model.safetensors");
-        readable += (!state || read_safetensors(folder.path + "/resume.safetensors")) && (!model || load_model(folder.path + "/model.safetensors")) ? 1 : 0;
+        readable += (!state || read_safetensors(folder.path + "/resume.safetensors")) &&
+                            (!model || load_model(folder.path + "/model.safetensors"))
+                        ? 1
+                        : 0;
       } else {
         REQUIRE(WEXITSTATUS(status) == 0);
         done = true;

@@ -58,8 +58,11 @@ struct TestRun {
   ThreadPool pool;
 
   explicit TestRun(std::size_t threads = 1, float dropout = 0.1f, std::uint64_t seed = 1)
-      : model({.n_layer = 2, .n_head = 2, .n_embd = 16, .block_size = 32, .vocab_size = 18, .dropout = dropout}, some_features()),
-        data(pieces, {.block_size = 32, .bos_id = 1, .eos_id = 2, .seed = seed}), held_out(held_pieces, 32, 1, 2), pool(threads) {
+      : model({.n_layer = 2, .n_head = 2, .n_embd = 16, .block_size = 32, .vocab_size = 18, .dropout = dropout},
+              some_features()),
+        data(pieces, {.block_size = 32, .bos_id = 1, .eos_id = 2, .seed = seed}),
+        held_out(held_pieces, 32, 1, 2),
+        pool(threads) {
     model.init(seed);
   }
   static TrainOptions options(const std::string& folder = {}) {

@@ -79,7 +79,8 @@ TEST_CASE("trainer: accumulating micro-batches is the gradient of the whole batc
     double worst = 0;
     for (std::size_t i = 0; i < models[0].parameters().size(); ++i) {
       for (std::size_t j = 0; j < models[0].parameters()[i].value.size(); ++j) {
-        worst = (std::max)(worst, static_cast<double>(std::abs(models[0].parameters()[i].value[j] - models[m].parameters()[i].value[j])));
+        worst = (std::max)(worst, static_cast<double>(std::abs(models[0].parameters()[i].value[j] -
+                                                               models[m].parameters()[i].value[j])));
       }
     }
     CHECK(worst < 2e-3);  // AdamW turns the rounding of a gradient near zero into a step of some size
@@ -97,7 +98,8 @@ TEST_CASE("trainer: the same seed gives the same files on 1, 2, 4 and 8 threads"
     options.steps = 100;
     Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
     REQUIRE(trainer.run());
-    const std::vector<Bytes> files{folder.file("model.safetensors"), folder.file("resume.safetensors"), folder.file("log.csv")};
+    const std::vector<Bytes> files{folder.file("model.safetensors"), folder.file("resume.safetensors"),
+                                   folder.file("log.csv")};
     if (want.empty()) want = files;
     CHECK(files == want);
     CHECK(!files[0].empty());

@@ -7,9 +7,11 @@
 using namespace midigpt;
 
 TEST_CASE("base64: the vectors of RFC 4648, both ways") {
-  struct Row { const char *plain, *coded; };
-  for (const auto& row : {Row{"", ""}, Row{"f", "Zg=="}, Row{"fo", "Zm8="}, Row{"foo", "Zm9v"}, Row{"foob", "Zm9vYg=="}, Row{"fooba", "Zm9vYmE="},
-                          Row{"foobar", "Zm9vYmFy"}}) {
+  struct Row {
+    const char *plain, *coded;
+  };
+  for (const auto& row : {Row{"", ""}, Row{"f", "Zg=="}, Row{"fo", "Zm8="}, Row{"foo", "Zm9v"}, Row{"foob", "Zm9vYg=="},
+                          Row{"fooba", "Zm9vYmE="}, Row{"foobar", "Zm9vYmFy"}}) {
     CAPTURE(row.plain);
     CHECK(base64_encode(as_byte_span(row.plain)) == row.coded);
     auto back = base64_decode(row.coded);

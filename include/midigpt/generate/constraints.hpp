@@ -1,7 +1,8 @@
 // generate/constraints.hpp - which ids may come next so that the text stays a legal score.
-//   Always: no control pieces but the end, no unknown, no character that is neither a note nor a control of the codec, byte
-//   pieces only where four of them spell such a character, both halves of a split note. On demand: a key, a pitch range, a
-//   number of notes that sound together, a least number of notes. Whatever is drawn under these masks decodes to music.
+//   Always: no control pieces but the end, no unknown, no character that is neither a note nor a control of the codec,
+//   byte pieces only where four of them spell such a character, both halves of a split note. On demand: a key, a pitch
+//   range, a number of notes that sound together, a least number of notes. Whatever is drawn under these masks decodes
+//   to music.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +38,9 @@ struct ConstraintOptions {
 class MusicConstraint {
  public:
   MusicConstraint(const Tokenizer& tokenizer, CodecKind codec, const ConstraintOptions& options = {})
-      : tokenizer_(tokenizer), options_(options), split_(codec == CodecKind::split),
+      : tokenizer_(tokenizer),
+        options_(options),
+        split_(codec == CodecKind::split),
         controls_(codec == CodecKind::multitrack || codec == CodecKind::split),
         scale_(options.key ? scale_mask(*options.key) : std::uint16_t{0xFFF}) {
     options_.polyphony = std::clamp(options_.polyphony, 0, k_max_polyphony);
@@ -78,7 +81,8 @@ class MusicConstraint {
       }
       return scratch_;
     }
-    const auto& mask = masks_[(state_.pending ? 1u : 0u) + (state_.drums ? 2u : 0u) + (state_.notes >= options_.min_notes ? 4u : 0u)];
+    const auto& mask =
+        masks_[(state_.pending ? 1u : 0u) + (state_.drums ? 2u : 0u) + (state_.notes >= options_.min_notes ? 4u : 0u)];
     if (options_.polyphony == 0) return mask;
     for (std::size_t id = 0; id < mask.size(); ++id) scratch_[id] = mask[id] != 0 && allows(state_, id) ? 1 : 0;
     return scratch_;
@@ -91,7 +95,8 @@ class MusicConstraint {
     if (id == tokenizer_.eos_id()) state_.ended = true;
     if (i < begin_.size() - 1) {
       if (type(i) == PieceType::byte) {
-        partial_.push_back(static_cast<char>(static_cast<unsigned char>(detail::vocab::byte_of_piece(tokenizer_.piece(id)))));
+        partial_.push_back(
+            static_cast<char>(static_cast<unsigned char>(detail::vocab::byte_of_piece(tokenizer_.piece(id)))));
         const Utf8Char c = utf8_decode(partial_, 0);
         if (c.valid) follow(c.code_point);
         if (c.valid || partial_.size() == 4) partial_.clear();
@@ -128,7 +133,8 @@ class MusicConstraint {
   }
 
   [[nodiscard]] bool pitch_fits(const State& s, int pitch) const noexcept {
-    return s.drums || (pitch >= options_.lowest_pitch && pitch <= options_.highest_pitch && (scale_ >> (pitch % 12) & 1) != 0);
+    return s.drums ||
+           (pitch >= options_.lowest_pitch && pitch <= options_.highest_pitch && (scale_ >> (pitch % 12) & 1) != 0);
   }
 
   /// One more note until `end`; false when too many sound.
@@ -151,7 +157,8 @@ class MusicConstraint {
     if (PackedNote::is_note(c)) {
       const NoteBits n = PackedNote::unpack(c);
       s.now += n.step;
-      const std::int64_t length = controls_ ? k_duration_units[static_cast<std::size_t>(n.duration)] : n.duration * 20;  // 0.32 s in 63rds
+      const std::int64_t length =
+          controls_ ? k_duration_units[static_cast<std::size_t>(n.duration)] : n.duration * 20;  // 0.32 s in 63rds
       if (!split_) return sound(s, s.now + length) && pitch_fits(s, n.pitch);
       const bool fits = n.pitch == 0 && !s.pending && would_sound(s);
       s.pending = true;
@@ -185,9 +192,11 @@ class MusicConstraint {
   }
 
   [[nodiscard]] bool allows(const State& state, std::size_t id) const {
-    if (static_cast<std::int32_t>(id) == tokenizer_.eos_id()) return !state.pending && state.notes >= options_.min_notes;
+    if (static_cast<std::int32_t>(id) == tokenizer_.eos_id())
+      return !state.pending && state.notes >= options_.min_notes;
     if (type(id) == PieceType::byte) {
-      return possible(state, std::string(1, static_cast<char>(static_cast<unsigned char>(detail::vocab::byte_of_piece(tokenizer_.model().pieces[id].piece)))));
+      return possible(state, std::string(1, static_cast<char>(static_cast<unsigned char>(
+                                                detail::vocab::byte_of_piece(tokenizer_.model().pieces[id].piece)))));
     }
     State s = state;
     for (const char32_t c : characters(id)) {
@@ -201,14 +210,16 @@ class MusicConstraint {
     const auto lead = static_cast<unsigned char>(bytes[0]);
     if (lead < 0xF0 || lead > 0xF3) return false;  // notes and controls have four bytes
     std::uint32_t first = lead & 7u;
-    for (std::size_t i = 1; i < 4; ++i) first = first << 6 | (i < bytes.size() ? static_cast<unsigned char>(bytes[i]) & 0x3Fu : 0u);
+    for (std::size_t i = 1; i < 4; ++i)
+      first = first << 6 | (i < bytes.size() ? static_cast<unsigned char>(bytes[i]) & 0x3Fu : 0u);
     const std::uint32_t last = first + ((1u << (6 * (4 - bytes.size()))) - 1);
     const auto fits = [&](std::uint32_t c) {
       State s = state;
       return advance(s, static_cast<char32_t>(c));
     };
     if (lead == 0xF0) {
-      for (std::uint32_t c = (std::max)(first, static_cast<std::uint32_t>(k_control_first)); c <= last && c <= k_control_last; ++c) {
+      for (std::uint32_t c = (std::max)(first, static_cast<std::uint32_t>(k_control_first));
+           c <= last && c <= k_control_last; ++c) {
         if (fits(c)) return true;
       }
       return false;
@@ -226,8 +237,8 @@ class MusicConstraint {
   ConstraintOptions options_;
   bool split_, controls_;
   std::uint16_t scale_;
-  std::u32string points_;            // the characters of all pieces
-  std::vector<std::size_t> begin_;   // where those of a piece begin
+  std::u32string points_;           // the characters of all pieces
+  std::vector<std::size_t> begin_;  // where those of a piece begin
   std::array<std::vector<std::uint8_t>, 8> masks_;
   std::vector<std::uint8_t> scratch_;
   State state_;

@@ -1,5 +1,6 @@
 // generate/sampler.hpp - logits -> one id: mask, repetition penalty, temperature, top-k, top-p, then one draw.
-//   Same logits, options and Rng give the same id on every platform: own exponential, sums in double and in a fixed order.
+//   Same logits, options and Rng give the same id on every platform: own exponential, sums in double and in a fixed
+//   order.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +31,8 @@ namespace detail {
 [[nodiscard]] inline double sampler_exp(double x) noexcept {
   if (!(x > -700)) return 0;
   const auto k = static_cast<std::int64_t>(x * 1.4426950408889634 - 0.5);  // to the nearest: x is not positive
-  const double r = (x - static_cast<double>(k) * 0.693145751953125) - static_cast<double>(k) * 1.4286068203094173e-6;  // |r| <= 0.347
+  const double r = (x - static_cast<double>(k) * 0.693145751953125) -
+                   static_cast<double>(k) * 1.4286068203094173e-6;  // |r| <= 0.347
   double e = 1.0 / 40320;
   for (const double c : {1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0}) e = e * r + c;
   return e * std::bit_cast<double>(static_cast<std::uint64_t>(k + 1023) << 52);
@@ -46,8 +48,8 @@ class Sampler {
   [[nodiscard]] const SamplerOptions& options() const noexcept { return options_; }
 
   /// An id in [0, logits.size()), or -1 if there is none to choose.
-  ///   allowed: empty, or one byte per id: only ids with a byte other than 0 can come out. Ids whose logit is NaN cannot either.
-  ///   recent: ids that the repetition penalty applies to, each once however often it stands there.
+  ///   allowed: empty, or one byte per id: only ids with a byte other than 0 can come out. Ids whose logit is NaN
+  ///   cannot either. recent: ids that the repetition penalty applies to, each once however often it stands there.
   [[nodiscard]] std::int32_t sample(std::span<const float> logits, Rng& rng, std::span<const std::uint8_t> allowed = {},
                                     std::span<const std::int32_t> recent = {}) {
     const std::int32_t best = prepare(logits, allowed, recent);
@@ -60,7 +62,8 @@ class Sampler {
     double total = 0;
     for (std::size_t i = 0; i < values_.size(); ++i) {
       if (values_[i] < least || values_[i] == -k_infinity) continue;
-      const double weight = detail::sampler_exp((static_cast<double>(values_[i]) - static_cast<double>(peak)) / options_.temperature);
+      const double weight =
+          detail::sampler_exp((static_cast<double>(values_[i]) - static_cast<double>(peak)) / options_.temperature);
       candidates_.push_back({static_cast<std::int32_t>(i), weight});
       total += weight;
     }
@@ -84,8 +87,10 @@ class Sampler {
     double weight;
   };
 
-  /// Fills values_: the logits after mask and penalty, -inf for what cannot come out. Returns the id of the largest, or -1.
-  std::int32_t prepare(std::span<const float> logits, std::span<const std::uint8_t> allowed, std::span<const std::int32_t> recent) {
+  /// Fills values_: the logits after mask and penalty, -inf for what cannot come out. Returns the id of the largest, or
+  /// -1.
+  std::int32_t prepare(std::span<const float> logits, std::span<const std::uint8_t> allowed,
+                       std::span<const std::int32_t> recent) {
     const std::size_t V = logits.size();
     candidates_.reserve(V);
     values_.assign(logits.begin(), logits.end());
@@ -128,12 +133,16 @@ class Sampler {
     return heap_.front();
   }
 
-  /// Keeps the likeliest candidates, likeliest first, whose weights first reach top_p of `total` (one at least); returns their sum.
+  /// Keeps the likeliest candidates, likeliest first, whose weights first reach top_p of `total` (one at least);
+  /// returns their sum.
   double keep_nucleus(double total) {
-    // All ids below this share of the rest weigh less than the rest together: the nucleus ends before the first of them.
+    // All ids below this share of the rest weigh less than the rest together: the nucleus ends before the first of
+    // them.
     const double floor = (1 - options_.top_p) * total / static_cast<double>(candidates_.size());
     std::erase_if(candidates_, [floor](const Candidate& c) { return c.weight < floor; });
-    const auto later = [](const Candidate& a, const Candidate& b) { return a.weight != b.weight ? a.weight < b.weight : a.id > b.id; };
+    const auto later = [](const Candidate& a, const Candidate& b) {
+      return a.weight != b.weight ? a.weight < b.weight : a.id > b.id;
+    };
     std::make_heap(candidates_.begin(), candidates_.end(), later);
     double sum = 0;
     auto end = candidates_.end();

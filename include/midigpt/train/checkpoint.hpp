@@ -1,6 +1,8 @@
-// train/checkpoint.hpp - a model file is a safetensors file with GPT-2's tensor names, which Python opens as a plain GPT-2.
-//   save_model folds token features into wte and writes everything a reader needs into the metadata; load_model also opens
-//   GPT-2 files of others: Hugging Face (with or without "transformer."), nanoGPT and minGPT converted to safetensors.
+// train/checkpoint.hpp - a model file is a safetensors file with GPT-2's tensor names, which Python opens as a plain
+// GPT-2.
+//   save_model folds token features into wte and writes everything a reader needs into the metadata; load_model also
+//   opens GPT-2 files of others: Hugging Face (with or without "transformer."), nanoGPT and minGPT converted to
+//   safetensors.
 #pragma once
 
 #include <algorithm>
@@ -59,20 +61,29 @@ namespace detail::checkpoint {
 
 /// The architecture as JSON: what metadata keeps under "midigpt.arch".
 [[nodiscard]] inline std::string arch_json(const GptConfig& c) {
-  return "{\"n_layer\":" + std::to_string(c.n_layer) + ",\"n_head\":" + std::to_string(c.n_head) + ",\"n_embd\":" + std::to_string(c.n_embd) +
-         ",\"block_size\":" + std::to_string(c.block_size) + ",\"vocab_size\":" + std::to_string(c.vocab_size) +
-         ",\"activation\":\"gelu_new\",\"layer_norm_epsilon\":1e-05,\"tie_weights\":" + (c.tie_weights ? "true" : "false") + "}";
+  return "{\"n_layer\":" + std::to_string(c.n_layer) + ",\"n_head\":" + std::to_string(c.n_head) +
+         ",\"n_embd\":" + std::to_string(c.n_embd) + ",\"block_size\":" + std::to_string(c.block_size) +
+         ",\"vocab_size\":" + std::to_string(c.vocab_size) +
+         ",\"activation\":\"gelu_new\",\"layer_norm_epsilon\":1e-05,\"tie_weights\":" +
+         (c.tie_weights ? "true" : "false") + "}";
 }
 
 /// What Hugging Face's GPT2LMHeadModel.from_pretrained reads beside model.safetensors. Ids of -1 are left out.
-[[nodiscard]] inline std::string hf_config_json(const GptConfig& c, std::int32_t bos_id = -1, std::int32_t eos_id = -1, std::int32_t pad_id = -1) {
-  const auto number = [](std::string_view key, auto value) { return "  \"" + std::string(key) + "\": " + json_number(value) + ",\n"; };
+[[nodiscard]] inline std::string hf_config_json(const GptConfig& c, std::int32_t bos_id = -1, std::int32_t eos_id = -1,
+                                                std::int32_t pad_id = -1) {
+  const auto number = [](std::string_view key, auto value) {
+    return "  \"" + std::string(key) + "\": " + json_number(value) + ",\n";
+  };
   std::string out = "{\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"model_type\": \"gpt2\",\n";
   out += number("vocab_size", c.vocab_size) + number("n_positions", c.block_size) + number("n_ctx", c.block_size);
-  out += number("n_embd", c.n_embd) + number("n_layer", c.n_layer) + number("n_head", c.n_head) + "  \"n_inner\": null,\n";
-  out += "  \"activation_function\": \"gelu_new\",\n" + number("layer_norm_epsilon", 1e-5) + number("initializer_range", 0.02);
+  out +=
+      number("n_embd", c.n_embd) + number("n_layer", c.n_layer) + number("n_head", c.n_head) + "  \"n_inner\": null,\n";
+  out += "  \"activation_function\": \"gelu_new\",\n" + number("layer_norm_epsilon", 1e-5) +
+         number("initializer_range", 0.02);
   for (const char* key : {"resid_pdrop", "embd_pdrop", "attn_pdrop"}) out += number(key, c.dropout);
-  out += "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"reorder_and_upcast_attn\": false,\n";
+  out +=
+      "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"reorder_and_upcast_attn\": "
+      "false,\n";
   out += std::string("  \"tie_word_embeddings\": ") + (c.tie_weights ? "true" : "false") + ",\n";
   if (bos_id >= 0) out += number("bos_token_id", bos_id);
   if (eos_id >= 0) out += number("eos_token_id", eos_id);
@@ -80,9 +91,11 @@ namespace detail::checkpoint {
   return out + "  \"use_cache\": true,\n  \"torch_dtype\": \"float32\"\n}\n";
 }
 
-/// Writes the model as a plain GPT-2: features folded into wte, Hugging Face's names and (in, out) matrices, atomically.
-///   metadata: what the caller adds ("midigpt.tokenizer", "midigpt.codec"...); format, version and architecture come by themselves.
-///   A tied model has the names of the public gpt2 file; an untied one those of GPT2LMHeadModel, with "transformer.".
+/// Writes the model as a plain GPT-2: features folded into wte, Hugging Face's names and (in, out) matrices,
+/// atomically.
+///   metadata: what the caller adds ("midigpt.tokenizer", "midigpt.codec"...); format, version and architecture come by
+///   themselves. A tied model has the names of the public gpt2 file; an untied one those of GPT2LMHeadModel, with
+///   "transformer.".
 [[nodiscard]] inline Result<void> save_model(const std::string& path, const Gpt<float>& model, Metadata metadata = {}) {
   if (model.config().n_feature > 0) return save_model(path, model.folded(), std::move(metadata));
   metadata["format"] = "pt";
@@ -91,7 +104,8 @@ namespace detail::checkpoint {
   const std::string prefix = model.config().tie_weights ? "" : "transformer.";
   std::vector<StoredTensor> tensors;
   for (const Parameter<float>& p : model.parameters()) {
-    tensors.push_back(detail::checkpoint::stored_parameter(p.name == "lm_head.weight" ? p.name : prefix + p.name, p.value));
+    tensors.push_back(
+        detail::checkpoint::stored_parameter(p.name == "lm_head.weight" ? p.name : prefix + p.name, p.value));
   }
   return write_safetensors(path, tensors, metadata);
 }
@@ -114,7 +128,8 @@ struct Gpt2File {
   bool transposed = false;  // matrices are (out, in), as torch's Linear keeps them
 
   [[nodiscard]] const StoredTensor* find(std::string_view name) const noexcept {
-    const auto at = std::lower_bound(tensors.begin(), tensors.end(), name, [](const auto& t, std::string_view n) { return t.first < n; });
+    const auto at = std::lower_bound(tensors.begin(), tensors.end(), name,
+                                     [](const auto& t, std::string_view n) { return t.first < n; });
     return at != tensors.end() && at->first == name ? at->second : nullptr;
   }
 };
@@ -141,11 +156,15 @@ struct Gpt2File {
     auto n = json.whole();
     if (!n) return n.error();
     if (key == "n_head") {
-      if (*n == 0 || *n > static_cast<std::uint64_t>(config.n_embd)) return refuse("midigpt.arch: n_head " + std::to_string(*n));
+      if (*n == 0 || *n > static_cast<std::uint64_t>(config.n_embd))
+        return refuse("midigpt.arch: n_head " + std::to_string(*n));
       config.n_head = static_cast<int>(*n);
       continue;
     }
-    const int have = key == "n_layer" ? config.n_layer : key == "n_embd" ? config.n_embd : key == "block_size" ? config.block_size : config.vocab_size;
+    const int have = key == "n_layer"      ? config.n_layer
+                     : key == "n_embd"     ? config.n_embd
+                     : key == "block_size" ? config.block_size
+                                           : config.vocab_size;
     if (*n != static_cast<std::uint64_t>(have)) {
       return refuse("midigpt.arch: " + key + " is " + std::to_string(*n) + ", the tensors say " + std::to_string(have));
     }
@@ -164,25 +183,32 @@ struct Gpt2File {
   }
   std::sort(file.tensors.begin(), file.tensors.end());
   for (std::size_t i = 1; i < file.tensors.size(); ++i) {
-    if (file.tensors[i].first == file.tensors[i - 1].first) return refuse("two tensors are '" + std::string(file.tensors[i].first) + "'");
+    if (file.tensors[i].first == file.tensors[i - 1].first)
+      return refuse("two tensors are '" + std::string(file.tensors[i].first) + "'");
   }
   const StoredTensor* wte = file.find("wte.weight");
   const StoredTensor* wpe = file.find("wpe.weight");
-  if (wte == nullptr || wpe == nullptr || wte->shape.size() != 2 || wpe->shape.size() != 2 || wte->shape[1] != wpe->shape[1] || layers == 0) {
+  if (wte == nullptr || wpe == nullptr || wte->shape.size() != 2 || wpe->shape.size() != 2 ||
+      wte->shape[1] != wpe->shape[1] || layers == 0) {
     return Error{Errc::bad_magic, 0, "not a GPT-2: needs wte.weight (V,C), wpe.weight (T,C) and layers h.0..."};
   }
   const std::uint64_t V = wte->shape[0], C = wte->shape[1], T = wpe->shape[0];
   if (V == 0 || C == 0 || T == 0 || V > 1u << 30 || C > 1u << 20 || T > 1u << 30 || layers > file.tensors.size()) {
-    return refuse("sizes V " + std::to_string(V) + ", C " + std::to_string(C) + ", T " + std::to_string(T) + ", " + std::to_string(layers) + " layers");
+    return refuse("sizes V " + std::to_string(V) + ", C " + std::to_string(C) + ", T " + std::to_string(T) + ", " +
+                  std::to_string(layers) + " layers");
   }
   file.config.vocab_size = static_cast<int>(V);
   file.config.n_embd = static_cast<int>(C);
   file.config.block_size = static_cast<int>(T);
   file.config.n_layer = static_cast<int>(layers);
-  file.config.n_head = C == 48 ? 3 : C == 128 ? 4 : C == 192 || C == 384 ? 6 : static_cast<int>((std::max)(C / 64, std::uint64_t{1}));
+  file.config.n_head = C == 48                ? 3
+                       : C == 128             ? 4
+                       : C == 192 || C == 384 ? 6
+                                              : static_cast<int>((std::max)(C / 64, std::uint64_t{1}));
   const StoredTensor* head = file.find("lm_head.weight");
-  file.config.tie_weights = head == nullptr || (head->dtype == wte->dtype && head->shape == wte->shape &&
-                                                std::equal(head->data.begin(), head->data.end(), wte->data.begin(), wte->data.end()));
+  file.config.tie_weights =
+      head == nullptr || (head->dtype == wte->dtype && head->shape == wte->shape &&
+                          std::equal(head->data.begin(), head->data.end(), wte->data.begin(), wte->data.end()));
   const StoredTensor* attention = file.find("h.0.attn.c_attn.weight");
   file.transposed = attention != nullptr && attention->shape == std::vector<std::uint64_t>{3 * C, C};
   if (const auto arch = view.metadata.find("midigpt.arch"); arch != view.metadata.end()) {
@@ -195,7 +221,8 @@ struct Gpt2File {
   return file;
 }
 
-/// Every matrix of every layer is there with its size: a model of this size is paid for by the file. Biases may be absent.
+/// Every matrix of every layer is there with its size: a model of this size is paid for by the file. Biases may be
+/// absent.
 [[nodiscard]] inline Result<void> check_tensors(const Gpt2File& file) {
   const auto C = static_cast<std::uint64_t>(file.config.n_embd), V = static_cast<std::uint64_t>(file.config.vocab_size);
   std::size_t known = 2;
@@ -205,7 +232,8 @@ struct Gpt2File {
     if (t == nullptr) return refuse("tensor '" + name + "' is missing");
     std::vector<std::uint64_t> want{out};
     if (in != 0) want = file.transposed ? std::vector{out, in} : std::vector{in, out};
-    if (t->shape != want) return refuse("tensor '" + name + "' has another shape than a GPT-2 of " + std::to_string(C) + " channels");
+    if (t->shape != want)
+      return refuse("tensor '" + name + "' has another shape than a GPT-2 of " + std::to_string(C) + " channels");
     ++known;
     return {};
   };
@@ -214,13 +242,15 @@ struct Gpt2File {
     std::uint64_t in, out;  // in units of C; in 0: a vector
     bool required;
   };
-  constexpr Row rows[] = {{"ln_1.weight", 0, 1, true},        {"ln_1.bias", 0, 1, false},        {"attn.c_attn.weight", 1, 3, true},
-                          {"attn.c_attn.bias", 0, 3, false},  {"attn.c_proj.weight", 1, 1, true}, {"attn.c_proj.bias", 0, 1, false},
-                          {"ln_2.weight", 0, 1, true},        {"ln_2.bias", 0, 1, false},        {"mlp.c_fc.weight", 1, 4, true},
-                          {"mlp.c_fc.bias", 0, 4, false},     {"mlp.c_proj.weight", 4, 1, true}, {"mlp.c_proj.bias", 0, 1, false}};
+  constexpr Row rows[] = {
+      {"ln_1.weight", 0, 1, true},       {"ln_1.bias", 0, 1, false},         {"attn.c_attn.weight", 1, 3, true},
+      {"attn.c_attn.bias", 0, 3, false}, {"attn.c_proj.weight", 1, 1, true}, {"attn.c_proj.bias", 0, 1, false},
+      {"ln_2.weight", 0, 1, true},       {"ln_2.bias", 0, 1, false},         {"mlp.c_fc.weight", 1, 4, true},
+      {"mlp.c_fc.bias", 0, 4, false},    {"mlp.c_proj.weight", 4, 1, true},  {"mlp.c_proj.bias", 0, 1, false}};
   for (int layer = 0; layer < file.config.n_layer; ++layer) {
     for (const Row& row : rows) {
-      if (auto r = check("h." + std::to_string(layer) + "." + row.name, row.in * C, row.out * C, row.required); !r) return r;
+      if (auto r = check("h." + std::to_string(layer) + "." + row.name, row.in * C, row.out * C, row.required); !r)
+        return r;
     }
   }
   if (auto r = check("ln_f.weight", 0, C, true); !r) return r;
@@ -231,7 +261,8 @@ struct Gpt2File {
   }
   if (known != file.tensors.size()) {
     for (const auto& [name, t] : file.tensors) {
-      if (name != "wte.weight" && name != "wpe.weight" && name != "lm_head.weight" && !name.starts_with("h.") && !name.starts_with("ln_f.")) {
+      if (name != "wte.weight" && name != "wpe.weight" && name != "lm_head.weight" && !name.starts_with("h.") &&
+          !name.starts_with("ln_f.")) {
         return refuse("tensor '" + std::string(name) + "' belongs to no GPT-2");
       }
     }
@@ -264,7 +295,8 @@ struct Gpt2File {
   Gpt<float> model(file->config);
   for (Parameter<float>& p : model.parameters()) {
     if (auto r = detail::checkpoint::copy_parameter(*file, p); !r) return r.error();
-    if (!all_finite(std::as_const(p.value).span())) return detail::checkpoint::refuse("tensor '" + p.name + "' is not finite");
+    if (!all_finite(std::as_const(p.value).span()))
+      return detail::checkpoint::refuse("tensor '" + p.name + "' is not finite");
   }
   return model;
 }

@@ -1,8 +1,8 @@
 // train/dataset.hpp - ids -> windows -> Batch (B, T). Knows no text: ids only.
-//   Row n of training is a pure function of (ids, options, n): whoever knows the step number can go on where a run stopped.
-//   Packing::packed  all pieces in one ring, BOS piece EOS BOS piece EOS...; windows of T cut from a new offset and visited in a
-//                    new order each epoch
-//   Packing::lines   one row per piece: its first `line_length` ids, padded; the author's layout
+//   Row n of training is a pure function of (ids, options, n): who knows the step number can go on where a run stopped.
+//   - Packing::packed: all pieces in one ring, BOS piece EOS BOS piece EOS...; windows of T cut from a new offset and
+//     visited in a new order each epoch
+//   - Packing::lines: one row per piece: its first `line_length` ids, padded; the author's layout
 #pragma once
 
 #include <algorithm>
@@ -83,7 +83,8 @@ struct DatasetOptions {
 class Dataset {
  public:
   /// Requires: block_size >= 1, line_length >= 2. Without any id the data set is empty() and gives no batch.
-  explicit Dataset(const IdPieces& pieces, const DatasetOptions& options = {}) : options_(options), hash_(hash_pieces(pieces)) {
+  explicit Dataset(const IdPieces& pieces, const DatasetOptions& options = {})
+      : options_(options), hash_(hash_pieces(pieces)) {
     const auto line = static_cast<std::size_t>(options.line_length);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       const auto piece = pieces[i];
@@ -165,22 +166,23 @@ class Dataset {
   }
 
   DatasetOptions options_;
-  std::vector<std::int32_t> ring_;     // packed: the ring; lines: rows of line_length
-  std::vector<std::size_t> lengths_;   // lines: ids before the padding
-  std::vector<std::uint32_t> order_;   // of the current epoch
+  std::vector<std::int32_t> ring_;    // packed: the ring; lines: rows of line_length
+  std::vector<std::size_t> lengths_;  // lines: ids before the padding
+  std::vector<std::uint32_t> order_;  // of the current epoch
   std::size_t rows_ = 0, offset_ = 0;
   std::uint64_t epoch_ = 0, hash_ = 0;
 };
 
-/// One stretch of a held-out piece. A model reads tokens[0..n-1) and is scored on tokens[first_scored..n); what stands before
-/// tokens[0] is unknown to it. Every model of a comparison gets the same windows.
+/// One stretch of a held-out piece. A model reads tokens[0..n-1) and is scored on tokens[first_scored..n); what stands
+/// before tokens[0] is unknown to it. Every model of a comparison gets the same windows.
 struct EvalWindow {
   std::span<const std::int32_t> tokens;
   std::size_t first_scored = 1;
 };
 
-/// The held-out pieces as sequences BOS piece EOS, and the windows that score each of their tokens but BOS exactly once.
-/// A window is T + 1 tokens; the next begins `stride` later, so a scored token sees at least T - stride tokens, or all there are.
+/// The held-out pieces as sequences BOS piece EOS, and the windows that score each of their tokens but BOS exactly
+/// once. A window is T + 1 tokens; the next begins `stride` later, so a scored token sees at least T - stride tokens,
+/// or all there are.
 class EvalSet {
  public:
   /// stride 0 means T / 2. Requires: 1 <= stride <= T. Without a BOS the first token of a piece is context only.

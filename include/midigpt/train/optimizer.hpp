@@ -1,6 +1,6 @@
 // train/optimizer.hpp - AdamW, gradient norm and clipping, learning-rate schedules.
-//   Element i of a step depends on element i alone, and the norm adds fixed chunks in a fixed order: the same bits on any
-//   number of threads. Nothing allocates after construction.
+//   Element i of a step depends on element i alone, and the norm adds fixed chunks in a fixed order: the same bits on
+//   any number of threads. Nothing allocates after construction.
 #pragma once
 
 #include <algorithm>
@@ -23,21 +23,25 @@ enum class Schedule : std::uint8_t { constant, linear, cosine };
 
 struct ScheduleOptions {
   Schedule kind = Schedule::cosine;
-  double lr = 1e-3;            // the peak
+  double lr = 1e-3;             // the peak
   double final_fraction = 0.1;  // of the peak, at the end (linear and cosine)
   std::int64_t warmup = 100;    // steps from 0 up to the peak
 };
 
 /// The rate of step `step` (from 0) of `steps`. `progress` in [0, 1] overrides step / steps where a clock ends the run.
-[[nodiscard]] inline double learning_rate(const ScheduleOptions& o, std::int64_t step, std::int64_t steps, double progress = -1) noexcept {
+[[nodiscard]] inline double learning_rate(const ScheduleOptions& o, std::int64_t step, std::int64_t steps,
+                                          double progress = -1) noexcept {
   if (step < o.warmup) return o.lr * static_cast<double>(step + 1) / static_cast<double>(o.warmup);
   double x = progress;
   if (x < 0) x = steps > o.warmup ? static_cast<double>(step - o.warmup) / static_cast<double>(steps - o.warmup) : 1.0;
   x = (std::clamp)(x, 0.0, 1.0);
   switch (o.kind) {
-    case Schedule::constant: return o.lr;
-    case Schedule::linear: return o.lr * (1 - (1 - o.final_fraction) * x);
-    case Schedule::cosine: return o.lr * (o.final_fraction + (1 - o.final_fraction) * 0.5 * (1 + std::cos(3.14159265358979323846 * x)));
+    case Schedule::constant:
+      return o.lr;
+    case Schedule::linear:
+      return o.lr * (1 - (1 - o.final_fraction) * x);
+    case Schedule::cosine:
+      return o.lr * (o.final_fraction + (1 - o.final_fraction) * 0.5 * (1 + std::cos(3.14159265358979323846 * x)));
   }
   return o.lr;
 }
@@ -52,7 +56,8 @@ template <class T>
 class AdamW {
  public:
   /// Looks at the parameters for as long as it lives: they must not move.
-  explicit AdamW(std::span<Parameter<T>> parameters, const AdamWOptions& options = {}) : parameters_(parameters), options_(options) {
+  explicit AdamW(std::span<Parameter<T>> parameters, const AdamWOptions& options = {})
+      : parameters_(parameters), options_(options) {
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       const std::size_t size = parameters_[p].value.size();
       first_.emplace_back(parameters_[p].value.shape());
@@ -68,7 +73,8 @@ class AdamW {
   [[nodiscard]] double grad_norm(ThreadPool& pool) {
     pool.run(chunks_.size(), [this](std::size_t c, std::size_t) {
       const Chunk& chunk = chunks_[c];
-      sums_[c] = sum_of_squares(std::as_const(parameters_[chunk.parameter].grad).span().subspan(chunk.begin, chunk.size));
+      sums_[c] =
+          sum_of_squares(std::as_const(parameters_[chunk.parameter].grad).span().subspan(chunk.begin, chunk.size));
     });
     double sum = 0;
     for (const double s : sums_) sum += s;
@@ -101,7 +107,8 @@ class AdamW {
       const auto [index, begin, size] = chunks_[c];
       Parameter<T>& p = parameters_[index];
       adamw_update<T>(p.value.span().subspan(begin, size), std::as_const(p.grad).span().subspan(begin, size),
-                      first_[index].span().subspan(begin, size), second_[index].span().subspan(begin, size), p.decay ? decayed : plain);
+                      first_[index].span().subspan(begin, size), second_[index].span().subspan(begin, size),
+                      p.decay ? decayed : plain);
     });
   }
 

@@ -1,8 +1,10 @@
 // train/trainer.hpp - the training loop: batches, gradients, AdamW, evaluation, checkpoints, resume.
-//   Step n draws its rows, its dropout and its rate from (options, n) alone; a run that was killed and resumed ends with the
-//   same bytes as one that was not, on any number of threads. (A limit in seconds cannot promise that.)
-//   Files in `folder`: model.safetensors (the best on the held-out pieces, a plain GPT-2), resume.safetensors (the last state:
-//   parameters unfolded, moments, counters), log.csv.
+//   Step n draws its rows, its dropout and its rate from (options, n) alone; a run that was killed and resumed ends
+//   with the same bytes as one that was not, on any number of threads. (A limit in seconds cannot promise that.)
+//   Files in `folder`:
+//   - model.safetensors: the best on the held-out pieces, a plain GPT-2
+//   - resume.safetensors: the last state: parameters unfolded, moments, counters
+//   - log.csv: one row a step
 #pragma once
 
 #include <algorithm>
@@ -36,8 +38,8 @@ inline namespace v0 {
 struct StepReport {
   std::int64_t step = 0, steps = 0;  // 1..steps; steps may lie beyond what a time limit allows
   double loss = 0, learning_rate = 0, grad_norm = 0;
-  std::uint64_t tokens = 0;          // trained on since the run began (this process)
-  double tokens_per_second = 0;      // of the last second or more
+  std::uint64_t tokens = 0;      // trained on since the run began (this process)
+  double tokens_per_second = 0;  // of the last second or more
   double seconds = 0, eta_seconds = 0;
 };
 
@@ -56,14 +58,14 @@ struct TrainOptions {
   int accumulation = 1;  // micro-batches of a step
   ScheduleOptions schedule = {};
   AdamWOptions adamw = {};
-  double clip = 1.0;     // largest gradient norm; 0: none
+  double clip = 1.0;  // largest gradient norm; 0: none
   std::uint64_t seed = 1;
   std::int64_t eval_every = 100;  // steps; 0: only at the end
   int eval_batch = 16;
-  int patience = 0;               // ends after so many evaluations without a new best; 0: never
-  std::int64_t save_every = 0;    // steps between saves of the state beside those of the evaluations
-  std::string folder = {};             // must exist; empty: no files
-  Metadata metadata = {};              // goes into model.safetensors
+  int patience = 0;             // ends after so many evaluations without a new best; 0: never
+  std::int64_t save_every = 0;  // steps between saves of the state beside those of the evaluations
+  std::string folder = {};      // must exist; empty: no files
+  Metadata metadata = {};       // goes into model.safetensors
   std::function<void(const StepReport&)> on_step = nullptr;
   std::function<void(const EvalReport&)> on_eval = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set by anyone, a signal handler too: the step ends, the state is saved
@@ -78,23 +80,24 @@ enum class Ending : std::uint8_t { steps, seconds, stopped, patience, diverged }
 
 struct TrainResult {
   Ending ending = Ending::steps;
-  std::int64_t step = 0;      // steps done, earlier runs included
-  double train_loss = 0;      // of the last step
-  Loss held_out;              // at the last evaluation
-  Loss best;                  // at the best one; the step is best_step
+  std::int64_t step = 0;  // steps done, earlier runs included
+  double train_loss = 0;  // of the last step
+  Loss held_out;          // at the last evaluation
+  Loss best;              // at the best one; the step is best_step
   std::int64_t best_step = 0;
-  std::uint64_t tokens = 0;   // in this process
-  double seconds = 0;         // in this process
-  std::string message;        // Ending::diverged: step, parameter and advice
+  std::uint64_t tokens = 0;  // in this process
+  double seconds = 0;        // in this process
+  std::string message;       // Ending::diverged: step, parameter and advice
 };
 
 [[nodiscard]] inline TokenBatch token_batch(const Batch& b) noexcept {
   return {b.tokens, b.targets, static_cast<std::size_t>(b.B), static_cast<std::size_t>(b.T)};
 }
 
-/// Nats of an evaluation set, exact: every token of every window that is to be scored, in one fixed order. `batch` is scratch of
-/// at most `rows` windows; with workspace and batch kept, later calls allocate nothing.
-[[nodiscard]] inline Loss evaluate(const Gpt<float>& model, const EvalSet& set, GptWorkspace<float>& workspace, ThreadPool& pool, Batch& batch, int rows = 16) {
+/// Nats of an evaluation set, exact: every token of every window that is to be scored, in one fixed order. `batch` is
+/// scratch of at most `rows` windows; with workspace and batch kept, later calls allocate nothing.
+[[nodiscard]] inline Loss evaluate(const Gpt<float>& model, const EvalSet& set, GptWorkspace<float>& workspace,
+                                   ThreadPool& pool, Batch& batch, int rows = 16) {
   const std::span<const EvalWindow> windows = set.windows();
   const int T = model.config().block_size;
   Loss sum;
@@ -124,10 +127,16 @@ class Trainer {
  public:
   /// Throws ShapeError when rows are longer than the model's context.
   Trainer(Gpt<float>& model, Dataset& data, const EvalSet& held_out, ThreadPool& pool, TrainOptions options)
-      : model_(model), data_(data), held_out_(held_out), pool_(pool), options_(std::move(options)),
-        optimizer_(model.parameters(), options_.adamw), batches_(static_cast<std::size_t>((std::max)(options_.accumulation, 1))) {
+      : model_(model),
+        data_(data),
+        held_out_(held_out),
+        pool_(pool),
+        options_(std::move(options)),
+        optimizer_(model.parameters(), options_.adamw),
+        batches_(static_cast<std::size_t>((std::max)(options_.accumulation, 1))) {
     if (data.length() > model.config().block_size) {
-      throw ShapeError("Trainer: rows of " + std::to_string(data.length()) + " ids in a context of " + std::to_string(model.config().block_size));
+      throw ShapeError("Trainer: rows of " + std::to_string(data.length()) + " ids in a context of " +
+                       std::to_string(model.config().block_size));
     }
   }
 
@@ -135,7 +144,9 @@ class Trainer {
   [[nodiscard]] std::int64_t step_count() const noexcept { return optimizer_.steps(); }
 
   /// The held-out set under the model as it stands.
-  [[nodiscard]] Loss evaluate() { return midigpt::evaluate(model_, held_out_, workspace_, pool_, eval_batch_, options_.eval_batch); }
+  [[nodiscard]] Loss evaluate() {
+    return midigpt::evaluate(model_, held_out_, workspace_, pool_, eval_batch_, options_.eval_batch);
+  }
 
   /// One step. False, with message() set and the parameters as they were, when the numbers are no longer sound.
   [[nodiscard]] bool step(double progress = -1) {
@@ -148,7 +159,8 @@ class Trainer {
     Loss loss;
     for (std::size_t a = 0; a < batches_.size(); ++a) {
       const std::uint64_t draw = static_cast<std::uint64_t>(n) * batches_.size() + a;
-      const GradientOptions gradient{.dropout_seed = mix64(mix64(options_.seed) ^ draw), .accumulate = a > 0, .denominator = count};
+      const GradientOptions gradient{
+          .dropout_seed = mix64(mix64(options_.seed) ^ draw), .accumulate = a > 0, .denominator = count};
       const Loss part = model_.loss_and_gradients(token_batch(batches_[a]), workspace_, pool_, gradient);
       loss.nats += part.nats;
       loss.count += part.count;
@@ -158,7 +170,8 @@ class Trainer {
     report_.learning_rate = learning_rate(options_.schedule, n, options_.steps, progress);
     tokens_ += loss.count;
     if (!sound(n)) return false;
-    const double scale = options_.clip > 0 && report_.grad_norm > options_.clip ? options_.clip / (report_.grad_norm + 1e-6) : 1.0;
+    const double scale =
+        options_.clip > 0 && report_.grad_norm > options_.clip ? options_.clip / (report_.grad_norm + 1e-6) : 1.0;
     optimizer_.step(report_.learning_rate, scale, pool_);
     report_.step = n + 1;
     return true;
@@ -168,14 +181,16 @@ class Trainer {
   [[nodiscard]] const StepReport& last_step() const noexcept { return report_; }
   [[nodiscard]] const std::string& message() const noexcept { return message_; }
 
-  /// Takes up the state in folder/resume.safetensors. The corpus, the model's shape, the seed and the batch must be the same.
+  /// Takes up the state in folder/resume.safetensors. The corpus, the model's shape, the seed and the batch must be the
+  /// same.
   [[nodiscard]] Result<void> resume() {
     auto file = read_safetensors(options_.folder + "/resume.safetensors");
     if (!file) return file.error();
     return restore(*file);
   }
 
-  /// Trains until the steps, the seconds, the patience or the stop flag end it; evaluates and saves as it goes and at the end.
+  /// Trains until the steps, the seconds, the patience or the stop flag end it; evaluates and saves as it goes and at
+  /// the end.
   [[nodiscard]] Result<TrainResult> run() {
     start_ = Clock::now();
     tokens_ = 0;
@@ -246,28 +261,35 @@ class Trainer {
     const auto parameters = std::as_const(model_).parameters();
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       tensors.push_back(detail::checkpoint::stored_parameter("model." + parameters[i].name, parameters[i].value));
-      tensors.push_back(detail::checkpoint::stored_parameter("adamw.first." + parameters[i].name, optimizer_.first_moments()[i]));
-      tensors.push_back(detail::checkpoint::stored_parameter("adamw.second." + parameters[i].name, optimizer_.second_moments()[i]));
+      tensors.push_back(
+          detail::checkpoint::stored_parameter("adamw.first." + parameters[i].name, optimizer_.first_moments()[i]));
+      tensors.push_back(
+          detail::checkpoint::stored_parameter("adamw.second." + parameters[i].name, optimizer_.second_moments()[i]));
     }
     const std::array<double, 4> sums{best_.nats, last_.nats, since_eval_sum_, 0.0};
-    const std::array<std::int64_t, 7> counts{optimizer_.steps(), static_cast<std::int64_t>(best_.count), best_step_, stale_, since_eval_count_,
-                                             static_cast<std::int64_t>(last_.count), 0};
+    const std::array<std::int64_t, 7> counts{
+        optimizer_.steps(), static_cast<std::int64_t>(best_.count), best_step_, stale_,
+        since_eval_count_,  static_cast<std::int64_t>(last_.count), 0};
     tensors.push_back(stored<double>("trainer.sums", {sums.size()}, std::span<const double>(sums)));
     tensors.push_back(stored<std::int64_t>("trainer.counts", {counts.size()}, std::span<const std::int64_t>(counts)));
-    return write_safetensors(options_.folder + "/resume.safetensors", tensors, {{"format", "pt"}, {"midigpt.state", identity()}});
+    return write_safetensors(options_.folder + "/resume.safetensors", tensors,
+                             {{"format", "pt"}, {"midigpt.state", identity()}});
   }
 
  private:
   using Clock = std::chrono::steady_clock;
 
   [[nodiscard]] double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-  [[nodiscard]] double at_fraction() const noexcept { return static_cast<double>(optimizer_.steps()) / static_cast<double>(options_.steps); }
+  [[nodiscard]] double at_fraction() const noexcept {
+    return static_cast<double>(optimizer_.steps()) / static_cast<double>(options_.steps);
+  }
 
   /// What must agree between the run that saved and the run that resumes.
   [[nodiscard]] std::string identity() const {
     const DatasetOptions& d = data_.options();
     return "{\"arch\":" + arch_json(model_.config()) + ",\"n_feature\":" + std::to_string(model_.config().n_feature) +
-           ",\"dropout\":" + json_number(model_.config().dropout) + ",\"corpus\":\"" + std::to_string(data_.hash()) + "\",\"data_seed\":" + std::to_string(d.seed) + ",\"length\":" + std::to_string(data_.length()) +
+           ",\"dropout\":" + json_number(model_.config().dropout) + ",\"corpus\":\"" + std::to_string(data_.hash()) +
+           "\",\"data_seed\":" + std::to_string(d.seed) + ",\"length\":" + std::to_string(data_.length()) +
            ",\"seed\":" + std::to_string(options_.seed) + ",\"batch_size\":" + std::to_string(options_.batch_size) +
            ",\"accumulation\":" + std::to_string(batches_.size()) + "}";
   }
@@ -276,7 +298,8 @@ class Trainer {
     const auto state = file.metadata.find("midigpt.state");
     if (state == file.metadata.end()) return Error{Errc::bad_magic, 0, "resume: not a training state"};
     if (state->second != identity()) {
-      return Error{Errc::bad_value, 0, "resume: the saved run was another one: " + state->second + ", this is " + identity()};
+      return Error{Errc::bad_value, 0,
+                   "resume: the saved run was another one: " + state->second + ", this is " + identity()};
     }
     const auto numbers = [&](const std::string& name, auto out) -> Result<void> {
       const StoredTensor* t = file.find(name);
@@ -314,9 +337,10 @@ class Trainer {
       if (!all_finite(p.value.span())) bad = &p;
     }
     message_ = "step " + std::to_string(n + 1) + ": " +
-               (bad != nullptr ? "'" + bad->name + "' is no longer finite" : "the loss is " + std::to_string(report_.loss) + " nats per token") +
-               "; try a lower learning rate (now " + json_number(report_.learning_rate) + "), a longer warm-up or clipping at 1; " +
-               "the last saved model is untouched";
+               (bad != nullptr ? "'" + bad->name + "' is no longer finite"
+                               : "the loss is " + std::to_string(report_.loss) + " nats per token") +
+               "; try a lower learning rate (now " + json_number(report_.learning_rate) +
+               "), a longer warm-up or clipping at 1; " + "the last saved model is untouched";
     return false;
   }
 
@@ -329,9 +353,12 @@ class Trainer {
     }
     report_.tokens = tokens_;
     report_.seconds = now;
-    const double per_step = static_cast<double>(tokens_) / static_cast<double>((std::max)(++steps_here_, std::int64_t{1}));
-    report_.eta_seconds = static_cast<double>(options_.steps - report_.step) * per_step / (std::max)(report_.tokens_per_second, 1e-9);
-    if (options_.seconds > 0) report_.eta_seconds = (std::min)(report_.eta_seconds, (std::max)(options_.seconds - now, 0.0));
+    const double per_step =
+        static_cast<double>(tokens_) / static_cast<double>((std::max)(++steps_here_, std::int64_t{1}));
+    report_.eta_seconds =
+        static_cast<double>(options_.steps - report_.step) * per_step / (std::max)(report_.tokens_per_second, 1e-9);
+    if (options_.seconds > 0)
+      report_.eta_seconds = (std::min)(report_.eta_seconds, (std::max)(options_.seconds - now, 0.0));
     if (options_.on_step) options_.on_step(report_);
   }
 

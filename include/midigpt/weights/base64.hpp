@@ -18,8 +18,10 @@ inline namespace v0 {
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0u);
-    for (std::size_t j = 0; j < 4; ++j) out.push_back(i + j <= bytes.size() ? digits[group >> (18 - 6 * j) & 63u] : '=');
+    for (std::size_t j = 0; j < 3; ++j)
+      group = group << 8 | (i + j < bytes.size() ? std::to_integer<std::uint32_t>(bytes[i + j]) : 0u);
+    for (std::size_t j = 0; j < 4; ++j)
+      out.push_back(i + j <= bytes.size() ? digits[group >> (18 - 6 * j) & 63u] : '=');
   }
   return out;
 }

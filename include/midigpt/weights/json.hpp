@@ -1,5 +1,6 @@
 // weights/json.hpp - the little JSON that weight files need: a pull reader that keeps no tree, and quoting.
-//   RFC 8259, strict: no comments, no trailing commas, valid UTF-8, no lone surrogates. Nesting ends at k_json_depth; nothing recurses.
+//   RFC 8259, strict: no comments, no trailing commas, valid UTF-8, no lone surrogates. Nesting ends at k_json_depth;
+//   nothing recurses.
 #pragma once
 
 #include <array>
@@ -20,11 +21,13 @@ inline constexpr int k_json_depth = 32;
 enum class JsonKind : std::uint8_t { object, array, string, number, boolean, null, none };
 
 /// Walks one JSON text from left to right; the caller asks for what it expects, and an Error says which byte disagreed.
-///   begin_object(), then while (next_key(key)) read one value; begin_array(), then while (next_element()) read one value.
+///   begin_object(), then while (next_key(key)) read one value; begin_array(), then while (next_element()) read one
+///   value.
 class JsonReader {
  public:
   /// `base_offset` is where `text` begins in its file: it is added to the offsets of errors.
-  explicit JsonReader(std::string_view text, std::uint64_t base_offset = 0) noexcept : text_(text), base_(base_offset) {}
+  explicit JsonReader(std::string_view text, std::uint64_t base_offset = 0) noexcept
+      : text_(text), base_(base_offset) {}
 
   [[nodiscard]] std::uint64_t offset() const noexcept { return base_ + at_; }
 
@@ -182,11 +185,13 @@ class JsonReader {
   [[nodiscard]] static constexpr bool digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
   void space() noexcept {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t')) ++at_;
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t'))
+      ++at_;
   }
 
   [[nodiscard]] Error wrong(const char* expected) const {
-    return Error{at_ < text_.size() ? Errc::bad_value : Errc::truncated, offset(), std::string("JSON: expected ") + expected};
+    return Error{at_ < text_.size() ? Errc::bad_value : Errc::truncated, offset(),
+                 std::string("JSON: expected ") + expected};
   }
 
   [[nodiscard]] bool word(std::string_view w) noexcept {
@@ -198,7 +203,8 @@ class JsonReader {
   [[nodiscard]] Result<void> open(char c, const char* expected) {
     space();
     if (at_ == text_.size() || text_[at_] != c) return wrong(expected);
-    if (depth_ == k_json_depth) return Error{Errc::too_large, offset(), "JSON: nested deeper than " + std::to_string(k_json_depth)};
+    if (depth_ == k_json_depth)
+      return Error{Errc::too_large, offset(), "JSON: nested deeper than " + std::to_string(k_json_depth)};
     in_array_[static_cast<std::size_t>(depth_)] = c == '[';
     first_[static_cast<std::size_t>(depth_)] = true;
     ++depth_;
@@ -226,8 +232,10 @@ class JsonReader {
   /// One scalar, or the opening of a container.
   [[nodiscard]] Result<void> step() {
     switch (peek()) {
-      case JsonKind::object: return begin_object();
-      case JsonKind::array: return begin_array();
+      case JsonKind::object:
+        return begin_object();
+      case JsonKind::array:
+        return begin_array();
       case JsonKind::string:
         if (auto r = string(); !r) return r.error();
         return {};
@@ -240,7 +248,8 @@ class JsonReader {
       case JsonKind::null:
         if (word("null")) return {};
         break;
-      case JsonKind::none: break;
+      case JsonKind::none:
+        break;
     }
     return wrong("a value");
   }
@@ -290,7 +299,8 @@ class JsonReader {
   std::array<bool, k_json_depth> in_array_{}, first_{};
 };
 
-/// `s` as a JSON string with its quotes. Requires valid UTF-8; the 66 non-characters are escaped, some readers refuse them raw.
+/// `s` as a JSON string with its quotes. Requires valid UTF-8; the 66 non-characters are escaped, some readers refuse
+/// them raw.
 [[nodiscard]] inline std::string json_quote(std::string_view s) {
   std::string out = "\"";
   const auto hex = [&out](std::uint32_t unit) {

@@ -1,6 +1,8 @@
-// weights/safetensors.hpp - named tensors in one file: u64 N, N bytes of JSON, then the numbers, little-endian and row-major.
-//   Strict as the reference reader: names are unique, ranges tile the buffer without hole or tail, sizes are shape x item.
-//   Writing is reproducible: tensors by descending item size then name, metadata by key, header padded to 8 bytes.
+// weights/safetensors.hpp - named tensors in one file: u64 N, N bytes of JSON, then the numbers, little-endian and
+// row-major.
+//   Strict as the reference reader: names are unique, ranges tile the buffer without hole or tail, sizes are shape x
+//   item. Writing is reproducible: tensors by descending item size then name, metadata by key, header padded to 8
+//   bytes.
 #pragma once
 
 #include <algorithm>
@@ -99,7 +101,9 @@ struct Range {
         tensor.dtype = static_cast<Dtype>(d);
         known = true;
       }
-      if (!known) return Error{Errc::unsupported, range.at, "tensor '" + tensor.name + "': dtype '" + *name + "' is not read here"};
+      if (!known)
+        return Error{Errc::unsupported, range.at,
+                     "tensor '" + tensor.name + "': dtype '" + *name + "' is not read here"};
     } else if ((key == "shape" && once(have_shape)) || (key == "data_offsets" && once(have_offsets))) {
       std::vector<std::uint64_t> numbers;
       if (auto r = json.begin_array(); !r) return r;
@@ -109,7 +113,8 @@ struct Range {
         if (!*element) break;
         auto n = json.whole();
         if (!n) return n.error();
-        if (numbers.size() == 64) return Error{Errc::too_large, json.offset(), "tensor '" + tensor.name + "': more than 64 dimensions"};
+        if (numbers.size() == 64)
+          return Error{Errc::too_large, json.offset(), "tensor '" + tensor.name + "': more than 64 dimensions"};
         numbers.push_back(*n);
       }
       if (key == "shape") {
@@ -121,7 +126,8 @@ struct Range {
         return Error{Errc::bad_value, range.at, "tensor '" + tensor.name + "': data_offsets needs two numbers"};
       }
     } else {
-      return Error{Errc::bad_value, json.offset(), "tensor '" + tensor.name + "': unexpected or repeated key '" + key + "'"};
+      return Error{Errc::bad_value, json.offset(),
+                   "tensor '" + tensor.name + "': unexpected or repeated key '" + key + "'"};
     }
   }
   if (!have_dtype || !have_shape || !have_offsets) {
@@ -140,7 +146,8 @@ struct Range {
     const std::uint64_t at = json.offset();
     auto value = json.string();
     if (!value) return value.error();
-    if (!metadata.emplace(key, *std::move(value)).second) return Error{Errc::bad_value, at, "metadata key '" + key + "' twice"};
+    if (!metadata.emplace(key, *std::move(value)).second)
+      return Error{Errc::bad_value, at, "metadata key '" + key + "' twice"};
   }
 }
 
@@ -160,7 +167,8 @@ struct Range {
   return true;
 }
 
-[[nodiscard]] inline Result<void> check_ranges(SafetensorsView& view, const std::vector<Range>& ranges, ByteSpan buffer) {
+[[nodiscard]] inline Result<void> check_ranges(SafetensorsView& view, const std::vector<Range>& ranges,
+                                               ByteSpan buffer) {
   std::vector<std::size_t> order(ranges.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -175,19 +183,22 @@ struct Range {
     std::uint64_t want = 0;
     if (range.begin != at || range.end < range.begin || range.end > buffer.size()) {
       return Error{Errc::bad_value, range.at,
-                   "tensor '" + tensor.name + "': bytes " + std::to_string(range.begin) + " to " + std::to_string(range.end) +
-                       " do not follow " + std::to_string(at) + " within " + std::to_string(buffer.size())};
+                   "tensor '" + tensor.name + "': bytes " + std::to_string(range.begin) + " to " +
+                       std::to_string(range.end) + " do not follow " + std::to_string(at) + " within " +
+                       std::to_string(buffer.size())};
     }
     if (!byte_size(tensor, want) || want != range.end - range.begin) {
       return Error{Errc::bad_value, range.at,
-                   "tensor '" + tensor.name + "': " + std::to_string(range.end - range.begin) + " bytes do not match shape and dtype"};
+                   "tensor '" + tensor.name + "': " + std::to_string(range.end - range.begin) +
+                       " bytes do not match shape and dtype"};
     }
     tensor.data = buffer.subspan(static_cast<std::size_t>(range.begin), static_cast<std::size_t>(want));
     at = range.end;
     sorted.push_back(std::move(tensor));
   }
   if (at != buffer.size()) {
-    return Error{Errc::bad_value, 0, std::to_string(buffer.size() - at) + " bytes after the last tensor belong to none"};
+    return Error{Errc::bad_value, 0,
+                 std::to_string(buffer.size() - at) + " bytes after the last tensor belong to none"};
   }
   view.tensors = std::move(sorted);
   return {};
@@ -197,9 +208,12 @@ struct Range {
 template <class T>
 [[nodiscard]] T number_at(Dtype dtype, const std::byte* data, std::size_t i) noexcept {
   switch (dtype) {
-    case Dtype::f64: return static_cast<T>(std::bit_cast<double>(load_le<std::uint64_t>(data + 8 * i)));
-    case Dtype::f32: return static_cast<T>(std::bit_cast<float>(load_le<std::uint32_t>(data + 4 * i)));
-    case Dtype::bf16: return static_cast<T>(std::bit_cast<float>(std::uint32_t{load_le<std::uint16_t>(data + 2 * i)} << 16));
+    case Dtype::f64:
+      return static_cast<T>(std::bit_cast<double>(load_le<std::uint64_t>(data + 8 * i)));
+    case Dtype::f32:
+      return static_cast<T>(std::bit_cast<float>(load_le<std::uint32_t>(data + 4 * i)));
+    case Dtype::bf16:
+      return static_cast<T>(std::bit_cast<float>(std::uint32_t{load_le<std::uint16_t>(data + 2 * i)} << 16));
     case Dtype::f16: {
       const std::uint32_t h = load_le<std::uint16_t>(data + 2 * i);
       const std::uint32_t sign = (h & 0x8000u) << 16, exponent = h >> 10 & 31u, fraction = h & 0x3FFu;
@@ -208,12 +222,17 @@ template <class T>
       const float tiny = static_cast<float>(fraction) * 0x1p-24f;
       return static_cast<T>(sign != 0 ? -tiny : tiny);
     }
-    case Dtype::i64: return static_cast<T>(static_cast<std::int64_t>(load_le<std::uint64_t>(data + 8 * i)));
-    case Dtype::i32: return static_cast<T>(static_cast<std::int32_t>(load_le<std::uint32_t>(data + 4 * i)));
-    case Dtype::i16: return static_cast<T>(static_cast<std::int16_t>(load_le<std::uint16_t>(data + 2 * i)));
-    case Dtype::i8: return static_cast<T>(static_cast<std::int8_t>(std::to_integer<std::uint8_t>(data[i])));
+    case Dtype::i64:
+      return static_cast<T>(static_cast<std::int64_t>(load_le<std::uint64_t>(data + 8 * i)));
+    case Dtype::i32:
+      return static_cast<T>(static_cast<std::int32_t>(load_le<std::uint32_t>(data + 4 * i)));
+    case Dtype::i16:
+      return static_cast<T>(static_cast<std::int16_t>(load_le<std::uint16_t>(data + 2 * i)));
+    case Dtype::i8:
+      return static_cast<T>(static_cast<std::int8_t>(std::to_integer<std::uint8_t>(data[i])));
     case Dtype::u8:
-    case Dtype::boolean: return static_cast<T>(std::to_integer<std::uint8_t>(data[i]));
+    case Dtype::boolean:
+      return static_cast<T>(std::to_integer<std::uint8_t>(data[i]));
   }
   return T{};
 }
@@ -226,10 +245,12 @@ template <class T>
   ByteReader in(file);
   auto length = in.le<std::uint64_t>();
   if (!length) return length.error();
-  if (*length > k_safetensors_max_header) return Error{Errc::too_large, 0, "header of " + std::to_string(*length) + " bytes"};
+  if (*length > k_safetensors_max_header)
+    return Error{Errc::too_large, 0, "header of " + std::to_string(*length) + " bytes"};
   auto header = in.take(*length);
   if (!header) return header.error();
-  if (header->empty() || (*header)[0] != std::byte{'{'}) return Error{Errc::bad_magic, 8, "not safetensors: the header does not begin with '{'"};
+  if (header->empty() || (*header)[0] != std::byte{'{'})
+    return Error{Errc::bad_magic, 8, "not safetensors: the header does not begin with '{'"};
 
   SafetensorsView view;
   std::vector<st::Range> ranges;
@@ -251,11 +272,13 @@ template <class T>
     if (auto r = st::read_entry(json, tensor, ranges.emplace_back()); !r) return r.error();
   }
   if (auto r = json.end(); !r) return r.error();
-  if (auto r = st::check_ranges(view, ranges, file.subspan(static_cast<std::size_t>(in.offset()))); !r) return r.error();
+  if (auto r = st::check_ranges(view, ranges, file.subspan(static_cast<std::size_t>(in.offset()))); !r)
+    return r.error();
   return view;
 }
 
-[[nodiscard]] inline Result<SafetensorsFile> read_safetensors(const std::string& path, std::uint64_t max_bytes = std::uint64_t{1} << 36) {
+[[nodiscard]] inline Result<SafetensorsFile> read_safetensors(const std::string& path,
+                                                              std::uint64_t max_bytes = std::uint64_t{1} << 36) {
   auto bytes = read_file(path, max_bytes);
   if (!bytes) return bytes.error();
   auto view = parse_safetensors(*bytes);
@@ -272,13 +295,16 @@ template <class T>
 [[nodiscard]] Result<void> copy_numbers(const StoredTensor& tensor, std::span<T> out) {
   if (tensor.count() != out.size()) {
     return Error{Errc::bad_value, 0,
-                 "tensor '" + tensor.name + "' has " + std::to_string(tensor.count()) + " numbers, expected " + std::to_string(out.size())};
+                 "tensor '" + tensor.name + "' has " + std::to_string(tensor.count()) + " numbers, expected " +
+                     std::to_string(out.size())};
   }
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = detail::safetensors::number_at<T>(tensor.dtype, tensor.data.data(), i);
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = detail::safetensors::number_at<T>(tensor.dtype, tensor.data.data(), i);
   return {};
 }
 
-/// A tensor of numbers in memory, ready to be written. Requires a little-endian machine; `values` must outlive the result.
+/// A tensor of numbers in memory, ready to be written. Requires a little-endian machine; `values` must outlive the
+/// result.
 template <class T>
 [[nodiscard]] StoredTensor stored(std::string name, std::vector<std::uint64_t> shape, std::span<const T> values) {
   static_assert(std::endian::native == std::endian::little, "safetensors are little-endian");
@@ -298,7 +324,8 @@ struct SafetensorsHeader {
 };
 
 /// Requires: unique names, none "__metadata__", and data that match shape and dtype (Errc::bad_value otherwise).
-[[nodiscard]] inline Result<SafetensorsHeader> safetensors_header(std::span<const StoredTensor> tensors, const Metadata& metadata) {
+[[nodiscard]] inline Result<SafetensorsHeader> safetensors_header(std::span<const StoredTensor> tensors,
+                                                                  const Metadata& metadata) {
   SafetensorsHeader out;
   out.order.resize(tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) out.order[i] = i;
@@ -321,9 +348,11 @@ struct SafetensorsHeader {
   for (const std::size_t i : out.order) {
     const StoredTensor& t = tensors[i];
     std::uint64_t want = 0;
-    if (!names.insert(t.name).second) return Error{Errc::bad_value, 0, "tensor name '" + t.name + "' twice or reserved"};
+    if (!names.insert(t.name).second)
+      return Error{Errc::bad_value, 0, "tensor name '" + t.name + "' twice or reserved"};
     if (!detail::safetensors::byte_size(t, want) || want != t.data.size()) {
-      return Error{Errc::bad_value, 0, "tensor '" + t.name + "': " + std::to_string(t.data.size()) + " bytes do not match shape and dtype"};
+      return Error{Errc::bad_value, 0,
+                   "tensor '" + t.name + "': " + std::to_string(t.data.size()) + " bytes do not match shape and dtype"};
     }
     comma();
     json += json_quote(t.name) + ":{\"dtype\":\"" + std::string(dtype_name(t.dtype)) + "\",\"shape\":[";
@@ -339,7 +368,8 @@ struct SafetensorsHeader {
 }
 
 /// The whole file in memory.
-[[nodiscard]] inline Result<Bytes> safetensors_bytes(std::span<const StoredTensor> tensors, const Metadata& metadata = {}) {
+[[nodiscard]] inline Result<Bytes> safetensors_bytes(std::span<const StoredTensor> tensors,
+                                                     const Metadata& metadata = {}) {
   auto header = safetensors_header(tensors, metadata);
   if (!header) return header.error();
   ByteWriter out;
