@@ -128,8 +128,9 @@ class MidiReader {
 
   static constexpr std::uint8_t k_most_denominator_log2 = 10;
 
-  [[nodiscard]] static constexpr std::size_t slot_of(std::uint32_t word) noexcept { return (word & 0x0Fu) << 7 | (word >> 8 & 0x7Fu); }
+  [[nodiscard]] static constexpr std::size_t slot_of(std::uint32_t word) noexcept { return (word & 0x7F00u) >> 4 | (word & 0x0Fu); }
 
+  /// An open note, from the word of its note-on.
   static void begin(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
     n.tick = tick;
     n.duration = k_open;
@@ -145,7 +146,7 @@ class MidiReader {
   }
   /// True for a note without length.
   static bool end(Note& n, std::int64_t tick, std::uint32_t word) noexcept {
-    n.off_velocity = (word & 0x10u) != 0 ? std::uint8_t{64} : static_cast<std::uint8_t>(word >> 16 & 0x7Fu);
+    if ((word & 0x10u) == 0) n.off_velocity = static_cast<std::uint8_t>(word >> 16 & 0x7Fu);  // else 64, as begun
     n.duration = tick - n.tick;
     return n.duration == 0;
   }
@@ -153,7 +154,7 @@ class MidiReader {
   Pile<Note> notes_;
   Pile<Note> closed_;  // pretty_midi: notes in the order in which they ended
   Pile<ChannelEvent> events_;
-  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // by channel and pitch
+  std::vector<std::uint32_t> open_ = std::vector<std::uint32_t>(std::size_t{16} * 128);  // by pitch and channel
   std::uint32_t base_ = 1;
   // of the current track
   std::uint32_t count_ = 0;      // in notes_
@@ -283,76 +284,52 @@ inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call
 template <bool k_pretty_midi>
 void MidiReader::read_channel_messages(EventCursor& events, Call& call) {
   const std::byte* at = events.at_;
-  const std::byte* end = events.end_ - (std::min)(detail::midi_view::k_longest_message - 1, events.end_ - at);
-  // A note takes three bytes or more: up to here the store cannot run full.
-  const std::size_t notes_left = notes_.room() - count_;
-  if (static_cast<std::size_t>(end - at) > 3 * notes_left) end = at + 3 * notes_left;
+  const std::byte* const fast_end = events.end_ - (std::min)(detail::midi_view::k_longest_message - 1, events.end_ - at);
   std::uint32_t running = events.running_;
-  bool other = (running & 0xE0u) != 0x80u;  // the running status is not that of a note
   std::int64_t tick = events.tick_;
   Note* const notes = notes_.data();
   std::uint32_t* const open = open_.data();
   const std::uint32_t base = base_;
+  const std::size_t room = notes_.room();
   std::uint32_t count = count_;
   std::size_t ended = ended_;
-  while (at < end) {
-    std::uint64_t x = load_le<std::uint64_t>(at);
-    const std::byte* p = at + 1;
-    auto delta = static_cast<std::uint32_t>(x & 0x7F);
-    if ((x & 0x80) == 0) {
-      x >>= 8;
-    } else {
-      delta = delta << 7 | static_cast<std::uint32_t>(x >> 8 & 0x7F);
-      p = at + 2;
-      if ((x & 0x8000) != 0) [[unlikely]] break;
-      x >>= 16;
-    }
-    if ((x & 0x8080E0u) == 0x80u) {  // a note message with its status
-      running = static_cast<std::uint32_t>(x & 0xFF);
-      other = false;
-      x >>= 8;
-      ++p;
-    } else if ((x & 0x80) != 0) {
-      const auto status = static_cast<std::uint32_t>(x & 0xFF);
-      if (status >= 0xF0 || ((status & 0xE0u) == 0xC0u ? x & 0x8000u : x & 0x808000u) != 0) break;
-      running = status;
-      other = true;
-      x >>= 8;
-      ++p;
-    }
-    if ((static_cast<std::uint32_t>(x & 0x8080u) | std::uint32_t{other}) != 0) [[unlikely]] {
-      const bool single = (running & 0xE0u) == 0xC0u;
-      if (running == 0 || (x & (single ? 0x80u : 0x8080u)) != 0 || event_count_ == events_.room()) break;
-      tick += delta;
-      at = p + (single ? 1 : 2);
-      events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(running), static_cast<std::uint8_t>(x),
-                                                    single ? std::uint8_t{0} : static_cast<std::uint8_t>(x >> 8)};
-      continue;
-    }
-    tick += delta;
-    at = p + 2;
-    const auto data = static_cast<std::uint32_t>(x & 0x7F7Fu);  // pitch and velocity
-    std::uint32_t& slot = open[(running & 0x0Fu) << 7 | (data & 0x7Fu)];
-    if (data >= 0x100u && (running & 0x10u) != 0) {
-      begin(notes[count], tick, data << 8 | (running & 0x0Fu));
-      const std::uint32_t id = base + count++;
-      if (slot < base) [[likely]] {
-        slot = k_pretty_midi ? id | k_queue : id;
+  while (at < fast_end) {
+    const detail::midi_view::Message m = detail::midi_view::decode(at, running);
+    if (m.is_note()) [[likely]] {
+      std::uint32_t& slot = open[slot_of(m.word)];
+      if ((m.word & 0x10u) != 0 && (m.word & 0x7F0000u) != 0) {
+        if (count == room) [[unlikely]] break;
+        tick += m.delta;
+        begin(notes[count], tick, m.word);
+        const std::uint32_t id = base + count++;
+        if (slot < base) [[likely]] {
+          slot = k_pretty_midi ? id | k_queue : id;
+        } else {
+          queue(slot, id, call);
+        }
       } else {
-        queue(slot, id, call);
+        tick += m.delta;
+        const std::uint32_t index = slot - base;
+        if (!k_pretty_midi && index < count) [[likely]] {
+          slot = 0;
+          ++ended;
+          if (end(notes[index], tick, m.word)) [[unlikely]] ++call.counts.zero_length_notes;
+        } else {
+          ended_ = ended;
+          end_queued(slot, tick, m.word, call);
+          ended = ended_;
+        }
       }
+      at = m.rest + 2;
+    } else if (m.is_other() && event_count_ < events_.room()) {
+      tick += m.delta;
+      at = m.rest + (m.is_single() ? 1 : 2);
+      events_.data()[event_count_++] = ChannelEvent{tick, static_cast<std::uint8_t>(m.word), static_cast<std::uint8_t>(m.word >> 8),
+                                                    m.is_single() ? std::uint8_t{0} : static_cast<std::uint8_t>(m.word >> 16)};
     } else {
-      const std::uint32_t index = slot - base;
-      if (!k_pretty_midi && index < count) [[likely]] {
-        slot = 0;
-        ++ended;
-        if (this->end(notes[index], tick, data << 8 | running)) [[unlikely]] ++call.counts.zero_length_notes;
-      } else {
-        ended_ = ended;
-        end_queued(slot, tick, data << 8 | running, call);
-        ended = ended_;
-      }
+      break;
     }
+    running = m.word & 0xFFu;
   }
   events.at_ = at;
   events.running_ = running;
