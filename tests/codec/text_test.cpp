@@ -3,6 +3,11 @@
 #include <midigpt/codec/text.hpp>
 
 #include <string>
+#include <utility>
+#include <vector>
+
+#include <midigpt/core/bytes.hpp>
+#include <midigpt/core/rng.hpp>
 
 using namespace midigpt;
 
@@ -92,4 +97,32 @@ TEST_CASE("codec: every kind counts the notes it wrote and reads them back") {
     CHECK(count_notes(back) == 100);
     if (codec.kind != CodecKind::theremin_compat) CHECK(to_text(back, codec.kind) == text);
   }
+}
+
+TEST_CASE("codec: the characters of a made score are pinned, for every compiler and every later version of v0") {
+  Rng rng(2026);
+  Score s;
+  s.division.tpq = 384;
+  s.tempos = {{0, 600000}, {5000, 461538}};
+  s.time_signatures = {{.tick = 0, .numerator = 6, .denominator_log2 = 3}};
+  s.tracks.resize(4);
+  for (std::size_t t = 0; t < 4; ++t) {
+    const auto channel = static_cast<std::uint8_t>(t == 3 ? 9 : t);
+    s.tracks[t].events.push_back(
+        {.tick = 0, .status = static_cast<std::uint8_t>(0xC0u | channel), .data1 = static_cast<std::uint8_t>(t * 33)});
+    for (std::int64_t tick = 0; tick < 40000; tick += rng.between(1, 900)) {
+      s.tracks[t].notes.push_back({.tick = tick,
+                                   .duration = rng.between(1, 2000),
+                                   .channel = channel,
+                                   .pitch = static_cast<std::uint8_t>(rng.between(0, 127)),
+                                   .velocity = static_cast<std::uint8_t>(rng.between(1, 127))});
+    }
+  }
+  const std::vector<std::pair<CodecKind, std::uint64_t>> pinned{{CodecKind::multitrack, 12580791476976954735u},
+                                                                {CodecKind::split, 11457466410926520338u},
+                                                                {CodecKind::theremin, 18334818632610178859u},
+                                                                {CodecKind::theremin_compat, 12325881440119005138u}};
+  for (const auto& row : pinned) CHECK(hash_bytes(as_byte_span(to_text(s, row.first))) == row.second);
+  CHECK(hash_bytes(as_byte_span(multitrack_text(s, {.keep_tracks = true, .bar_lines = true}))) ==
+        15054760030221011813u);
 }
