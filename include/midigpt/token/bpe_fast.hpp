@@ -23,15 +23,18 @@ inline namespace v0 {
 
 namespace detail::bpe_fast {
 
-/// utf8_decode() with a short way for four bytes, the length of a packed note. Requires: at < text.size().
-[[nodiscard]] inline Utf8Char read_char(std::string_view text, std::size_t at) noexcept {
+/// The character of four bytes, the length of a packed note, or 0. Requires: at + 4 <= text.size().
+[[nodiscard]] inline char32_t read_four(std::string_view text, std::size_t at) noexcept {
   const auto byte = [&](std::size_t i) { return std::uint32_t{static_cast<unsigned char>(text[at + i])}; };
+  const std::uint32_t four = byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
+  const std::uint32_t c = (four >> 6 & 0x1C0000u) | (four >> 4 & 0x3F000u) | (four >> 2 & 0xFC0u) | (four & 0x3Fu);
+  return (four & 0xF8C0C0C0u) == 0xF0808080u && c - 0x10000u < 0x100000u ? static_cast<char32_t>(c) : 0;
+}
+
+/// utf8_decode() with that short way. Requires: at < text.size().
+[[nodiscard]] inline Utf8Char read_char(std::string_view text, std::size_t at) noexcept {
   if (text.size() - at >= 4) {
-    const std::uint32_t four = byte(0) << 24 | byte(1) << 16 | byte(2) << 8 | byte(3);
-    if ((four & 0xF8C0C0C0u) == 0xF0808080u) {
-      const std::uint32_t c = (four >> 6 & 0x1C0000u) | (four >> 4 & 0x3F000u) | (four >> 2 & 0xFC0u) | (four & 0x3Fu);
-      if (c - 0x10000u < 0x100000u) return {static_cast<char32_t>(c), 4, true};
-    }
+    if (const char32_t c = read_four(text, at); c != 0) return {c, 4, true};
   }
   return utf8_decode(text, at);
 }
@@ -156,6 +159,13 @@ class FastBpe {
           continue;
         }
       }
+      if (byte >= 0xF0 && !after_space) {
+        if (const std::size_t read = encode_four(text.substr(at), segment, emit); read != 0) {
+          at += read;
+          any = true;
+          continue;
+        }
+      }
       Utf8Char c{static_cast<char32_t>(byte), 1, true};
       if (byte >= 0x80) {
         c = detail::bpe_fast::read_char(text, at);
@@ -223,24 +233,25 @@ class FastBpe {
   explicit FastBpe(BpeTable table) : table_(std::move(table)) {}
 
   /// The symbol of an ASCII byte of plain text, k_unknown_symbol when it has none or needs a closer look.
-  [[nodiscard]] BpeSymbol ascii_symbol(std::size_t byte) const noexcept {
-    const std::uint32_t cell = table_.map()[static_cast<char32_t>(byte)];
-    if (byte == ' ' && cell < CharTable::k_special) return space_;
-    return cell < CharTable::k_no_symbol ? cell : k_unknown_symbol;
-  }
+  [[nodiscard]] BpeSymbol ascii_symbol(unsigned char byte) const noexcept { return ascii_symbols_[byte]; }
 
   void learn_ascii() {
-    between_.assign(128 * 128, Between::ask);
+    for (std::size_t byte = 0; byte < 128; ++byte) {
+      const std::uint32_t cell = table_.map()[static_cast<char32_t>(byte)];
+      const bool space = byte == ' ' && cell < CharTable::k_special;
+      ascii_symbols_[byte] = space ? space_ : cell < CharTable::k_no_symbol ? cell : k_unknown_symbol;
+    }
+    between_.assign(std::size_t{256} * 256, Between::ask);
     std::vector<std::int32_t> byte_of;  // by symbol
     for (std::size_t left = 0; left < 128; ++left) {
-      const BpeSymbol a = ascii_symbol(left);
+      const BpeSymbol a = ascii_symbols_[left];
       if (a >= k_unknown_symbol) continue;
       if (byte_of.size() <= a) byte_of.resize(a + 1, -1);
       byte_of[a] = static_cast<std::int32_t>(left);
       for (std::size_t right = 0; right < 128; ++right) {
-        const BpeSymbol b = ascii_symbol(right);
+        const BpeSymbol b = ascii_symbols_[right];
         if (b >= k_unknown_symbol || (left == ' ' && right == ' ' && remove_extra_whitespaces_)) continue;
-        between_[left * 128 + right] = table_.join(a, b) == BpeTable::k_apart ? Between::apart : Between::joined;
+        between_[left << 8 | right] = table_.join(a, b) == BpeTable::k_apart ? Between::apart : Between::joined;
       }
     }
     std::vector<std::pair<std::uint64_t, BpeSymbol>> words;
@@ -260,43 +271,74 @@ class FastBpe {
   /// Encodes segments that consist of plain ASCII and end before the text does; returns the bytes read.
   template <class Emit>
   [[nodiscard]] std::size_t encode_ascii(std::string_view text, detail::bpe_fast::Segment& segment, Emit&& emit) const {
-    std::size_t begin = 0;
-    for (;;) {
-      std::size_t left = static_cast<unsigned char>(text[begin]);
-      std::uint64_t key = left;
-      std::size_t end = begin + 1;
-      Between between = Between::ask;
-      for (; end < text.size(); ++end) {
-        const std::size_t right = static_cast<unsigned char>(text[end]);
-        if (right >= 0x80) return begin;
-        between = between_[left * 128 + right];
-        if (between != Between::joined) break;
-        if (end - begin < 8) key |= std::uint64_t{right} << (8 * (end - begin));
+    const char* const bytes = text.data();
+    const std::size_t size = text.size();
+    const Between* const between = between_.data();
+    for (std::size_t begin = 0;;) {
+      std::size_t end = begin, left = static_cast<unsigned char>(bytes[begin]);
+      Between here = Between::joined;
+      while (here == Between::joined) {
+        if (++end == size) return begin;
+        const std::size_t right = static_cast<unsigned char>(bytes[end]);
+        here = between[left << 8 | right];
         left = right;
       }
-      if (end == text.size() || between == Between::ask) return begin;
-      const std::size_t size = end - begin;
-      if (size == 1) {
-        emit(ascii_symbol(key));
-      } else if (const BpeSymbol word = size <= 8 ? ascii_words_.find(key) : k_unknown_symbol; word != k_unknown_symbol) {
+      if (here == Between::ask) return begin;
+      const std::size_t length = end - begin;
+      if (length == 1) {
+        emit(ascii_symbol(static_cast<unsigned char>(bytes[begin])));
+      } else if (const BpeSymbol word = length <= 8 ? ascii_words_.find(key_of(text, begin, length)) : k_unknown_symbol;
+                 word != k_unknown_symbol) {
         emit(word);
       } else {
-        BpeSymbol last = 0;
-        for (std::size_t i = begin; i < end; ++i) {
-          const BpeSymbol symbol = ascii_symbol(static_cast<unsigned char>(text[i]));
-          segment.push(symbol, i == begin ? 0 : table_.join(last, symbol));
+        BpeSymbol last = ascii_symbol(static_cast<unsigned char>(bytes[begin]));
+        segment.push(last, 0);
+        for (std::size_t i = begin + 1; i < end; ++i) {
+          const BpeSymbol symbol = ascii_symbol(static_cast<unsigned char>(bytes[i]));
+          segment.push(symbol, table_.join(last, symbol));
           last = symbol;
         }
-        segment.flush(emit, size > 8);
+        segment.flush(emit, length > 8);
       }
       begin = end;
-      if (static_cast<unsigned char>(text[begin]) >= 0x80) return begin;
     }
+  }
+
+  /// Reads characters of four bytes that have symbols, as packed notes are; returns the bytes read.
+  template <class Emit>
+  [[nodiscard]] std::size_t encode_four(std::string_view text, detail::bpe_fast::Segment& segment, Emit&& emit) const {
+    const CharTable& map = table_.map();
+    std::size_t at = 0;
+    BpeSymbol last = segment.empty() ? k_unknown_symbol : segment.back();
+    while (text.size() - at >= 4) {
+      const char32_t c = detail::bpe_fast::read_four(text, at);
+      const std::uint32_t cell = map[c];
+      if (c == 0 || cell >= CharTable::k_no_symbol) break;
+      const std::uint32_t rank = table_.join(last, cell);
+      if (rank == BpeTable::k_apart) segment.flush(emit);
+      segment.push(cell, rank);
+      last = cell;
+      at += 4;
+    }
+    return at;
+  }
+
+  /// Up to eight bytes of text as one integer, the first one lowest. Requires: begin + length <= text.size().
+  [[nodiscard]] static std::uint64_t key_of(std::string_view text, std::size_t begin, std::size_t length) noexcept {
+    const auto byte = [&](std::size_t i) { return std::uint64_t{static_cast<unsigned char>(text[begin + i])} << (8 * i); };
+    if (text.size() - begin >= 8) {  // one load
+      const std::uint64_t eight = byte(0) | byte(1) | byte(2) | byte(3) | byte(4) | byte(5) | byte(6) | byte(7);
+      return eight & (~std::uint64_t{0} >> (64 - 8 * length));
+    }
+    std::uint64_t key = 0;
+    for (std::size_t i = 0; i < length; ++i) key |= byte(i);
+    return key;
   }
 
   BpeTable table_;
   detail::bpe_fast::AsciiWords ascii_words_;
-  std::vector<Between> between_;  // of two ASCII bytes
+  std::array<BpeSymbol, 128> ascii_symbols_{};
+  std::vector<Between> between_;  // of two bytes; ask where one of them is not plain ASCII
   BpeSymbol space_ = 0;
   bool reads_plain_ = false, add_dummy_prefix_ = true, remove_extra_whitespaces_ = true;
 };
