@@ -150,6 +150,29 @@ TEST_CASE("trainer: stopped anywhere and resumed, it ends with the bytes of a ru
   }
 }
 
+TEST_CASE("trainer: resuming a finished run changes nothing, with more steps it goes on") {
+  TestFolder folder("finished");
+  TestRun run;
+  REQUIRE(Trainer(run.model, run.data, run.held_out, run.pool, TestRun::options(folder.path)).run());
+  std::vector<Bytes> files;
+  for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"}) files.push_back(folder.file(name));
+  TestRun again;
+  Trainer trainer(again.model, again.data, again.held_out, again.pool, TestRun::options(folder.path));
+  REQUIRE(trainer.resume());
+  const TrainResult result = trainer.run().value();
+  CHECK(result.step == 30);
+  CHECK(result.best_step > 0);
+  std::size_t i = 0;
+  for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"})
+    CHECK(folder.file(name) == files[i++]);
+  auto options = TestRun::options(folder.path);
+  options.steps = 40;
+  TestRun more;
+  Trainer longer(more.model, more.data, more.held_out, more.pool, options);
+  REQUIRE(longer.resume());
+  CHECK(longer.run().value().step == 40);
+}
+
 TEST_CASE("trainer: it does not resume another run, a broken state or none") {
   TestFolder folder("other");
   TestRun run;

@@ -201,6 +201,7 @@ class Trainer {
     bool evaluated = false;
     mark_seconds_ = 0;
     mark_tokens_ = 0;
+    steps_here_ = 0;
     while (optimizer_.steps() < options_.steps) {
       if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
         result.ending = Ending::stopped;
@@ -239,7 +240,7 @@ class Trainer {
       if (best_step_ == 0) {
         if (auto r = save_best(); !r) return r.error();
       }
-    } else if (!evaluated) {
+    } else if (!evaluated && (steps_here_ > 0 || best_step_ == 0)) {  // a finished run resumed stays as it is
       if (auto r = evaluate_and_save(); !r) return r.error();
     }
     if (auto r = close_log(); !r) return r.error();
