@@ -7,7 +7,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <optional>
 #include <string>
@@ -35,73 +34,56 @@ inline constexpr std::int64_t k_longest_delta = 0x0FFFFFFF;
 inline constexpr std::size_t k_longest_data = 0x0FFFFFFF;
 inline constexpr std::int64_t k_never = (std::numeric_limits<std::int64_t>::max)();
 
-/// One MTrk chunk being written at the end of `out`.
-class TrackWriter {
- public:
-  TrackWriter(Bytes& out, std::size_t most_bytes, bool running_status) : out_(out), start_(out.size()), running_status_(running_status) {
-    out.resize(start_ + 8 + most_bytes);
-    std::memcpy(out.data() + start_, "MTrk", 4);
-    at_ = out.data() + start_ + 8;
-  }
+[[nodiscard]] inline std::byte* put(std::byte* at, std::uint32_t b) noexcept {
+  *at = static_cast<std::byte>(b);
+  return at + 1;
+}
 
-  void channel(std::int64_t tick, std::uint32_t status, std::uint32_t data1, std::uint32_t data2) {
-    delta(tick);
-    if (status != running_ || !running_status_) put(status);
-    running_ = status;
-    put(data1 & 0x7F);
-    if ((status & 0xE0) != 0xC0) put(data2 & 0x7F);
-  }
-
-  void meta(std::int64_t tick, std::uint8_t type, std::string_view data) {
-    delta(tick);
-    running_ = 0;
-    if (type < 0x80) put(0xFF);
-    put(type);
-    number(data.size());
-    std::memcpy(at_, data.data(), data.size());
-    at_ += data.size();
-  }
-
-  void finish(std::int64_t end_tick) {
-    meta(end_tick, 0x2F, {});
-    const auto size = static_cast<std::size_t>(at_ - out_.data()) - start_ - 8;
-    for (std::size_t i = 0; i < 4; ++i) out_[start_ + 4 + i] = static_cast<std::byte>(size >> (24 - 8 * i));
-    out_.resize(start_ + 8 + size);
-  }
-
-  [[nodiscard]] std::int64_t tick() const noexcept { return tick_; }
-
- private:
-  void put(std::uint32_t b) { *at_++ = static_cast<std::byte>(b); }
-
-  void number(std::size_t n) {
-    if (n >= 0x80) {
-      for (int shift = n >= 0x200000 ? 21 : n >= 0x4000 ? 14 : 7; shift > 0; shift -= 7) {
-        put(0x80u | static_cast<std::uint32_t>(n >> shift & 0x7Fu));
-      }
+/// A variable-length number of at most 28 bits.
+[[nodiscard]] inline std::byte* put_number(std::byte* at, std::uint32_t n) noexcept {
+  if (n >= 0x80) {
+    if (n >= 0x4000) {
+      if (n >= 0x200000) at = put(at, 0x80u | n >> 21);
+      at = put(at, 0x80u | (n >> 14 & 0x7Fu));
     }
-    put(static_cast<std::uint32_t>(n & 0x7Fu));
+    at = put(at, 0x80u | (n >> 7 & 0x7Fu));
   }
+  return put(at, n & 0x7Fu);
+}
 
-  void delta(std::int64_t tick) {
-    while (tick - tick_ > k_longest_delta) {  // no delta time holds it: step over the gap with empty events
-      tick_ += k_longest_delta;
-      number(static_cast<std::size_t>(k_longest_delta));
-      put(0xFF);
-      put(0x7F);
-      put(0);
-      running_ = 0;
+/// Where writing stands. Passed and returned by value: bytes written through `at` could otherwise be its own.
+struct Pen {
+  std::byte* at;
+  std::int64_t tick = 0;
+  std::uint32_t running = 0;
+
+  void delta(std::int64_t to) noexcept {
+    while (to - tick > k_longest_delta) {  // no delta time holds it: step over the gap with empty events
+      tick += k_longest_delta;
+      at = put_number(at, static_cast<std::uint32_t>(k_longest_delta));
+      at = put(put(put(at, 0xFF), 0x7F), 0);
+      running = 0;
     }
-    number(static_cast<std::size_t>(tick - tick_));
-    tick_ = tick;
+    at = put_number(at, static_cast<std::uint32_t>(to - tick));
+    tick = to;
   }
 
-  Bytes& out_;
-  std::size_t start_;
-  std::byte* at_;
-  std::int64_t tick_ = 0;
-  std::uint32_t running_ = 0;
-  bool running_status_;
+  void channel(std::int64_t to, std::uint32_t status, std::uint32_t data1, std::uint32_t data2, bool running_status) noexcept {
+    delta(to);
+    if (status != running || !running_status) at = put(at, status);
+    running = status;
+    at = put(at, data1 & 0x7F);
+    if ((status & 0xE0) != 0xC0) at = put(at, data2 & 0x7F);
+  }
+
+  void meta(std::int64_t to, std::uint8_t type, std::string_view data) noexcept {
+    delta(to);
+    running = 0;
+    if (type < 0x80) at = put(at, 0xFF);
+    at = put_number(put(at, type), static_cast<std::uint32_t>(data.size()));
+    if (!data.empty()) std::memcpy(at, data.data(), data.size());
+    at += data.size();
+  }
 };
 
 /// A meta event made of one of Score's maps.
@@ -149,8 +131,32 @@ template <class T>
 struct NoteEnd {
   std::int64_t tick;
   std::size_t order;  // index of the note: of those that end together the first begun ends first
-  [[nodiscard]] bool operator>(const NoteEnd& o) const noexcept { return tick != o.tick ? tick > o.tick : order > o.order; }
 };
+
+/// The ends of all notes that have a length, by (tick, order). Notes end nearly in the order in which they begin: insertion
+/// moves few, and if a hostile score makes it move many, sorting takes over.
+[[nodiscard]] inline std::vector<NoteEnd> note_ends(const std::vector<Note>& notes) {
+  std::vector<NoteEnd> ends(notes.size() + 1);
+  std::size_t count = 0, moves = 0;
+  const std::size_t most_moves = 32 * notes.size();
+  for (std::size_t i = 0; i < notes.size(); ++i) {
+    if (notes[i].duration <= 0) continue;
+    const std::int64_t tick = notes[i].tick + notes[i].duration;
+    std::size_t at = count++;
+    while (at > 0 && ends[at - 1].tick > tick && moves < most_moves) {
+      ends[at] = ends[at - 1];
+      --at;
+      ++moves;
+    }
+    ends[at] = {tick, i};
+  }
+  ends.resize(count);
+  if (moves == most_moves) {
+    std::sort(ends.begin(), ends.end(), [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
+  }
+  ends.push_back({k_never, 0});
+  return ends;
+}
 
 inline void write_track(Bytes& out, const Track& track, const std::vector<MapEvent>& maps, bool running_status) {
   std::vector<Note> note_copy;
@@ -159,63 +165,75 @@ inline void write_track(Bytes& out, const Track& track, const std::vector<MapEve
   const std::vector<Note>& notes = in_order(track.notes, note_copy);
   const std::vector<ChannelEvent>& events = in_order(track.events, event_copy);
   const std::vector<MetaEvent>& metas = in_order(track.metas, meta_copy);
+  const std::vector<NoteEnd> ends = note_ends(notes);
 
   std::int64_t last = (std::max)(track.end_tick, std::int64_t{0});
-  std::size_t most_bytes = 16 + track.name.size();
-  for (const MetaEvent& m : metas) {
-    most_bytes += 10 + m.data.size();
-    last = (std::max)(last, m.tick);
-  }
+  std::size_t most_bytes = 32 + track.name.size();
+  for (const MetaEvent& m : metas) most_bytes += 10 + m.data.size();
+  if (!metas.empty()) last = (std::max)(last, metas.back().tick);
   if (!maps.empty()) last = (std::max)(last, maps.back().tick);
   if (!events.empty()) last = (std::max)(last, events.back().tick);
-  for (const Note& n : notes) last = (std::max)(last, n.tick + (std::max)(n.duration, std::int64_t{0}));
+  if (!notes.empty()) last = (std::max)(last, notes.back().tick);
+  if (ends.size() > 1) last = (std::max)(last, ends[ends.size() - 2].tick);
   most_bytes += maps.size() * 11 + events.size() * 7 + notes.size() * 14;
   most_bytes += static_cast<std::size_t>(last / k_longest_delta + 1) * 7;  // spacers
 
-  TrackWriter writer(out, most_bytes, running_status);
-  if (!track.name.empty()) writer.meta(0, 0x03, std::string_view(track.name).substr(0, k_longest_data));
+  const std::size_t start = out.size();
+  out.resize(start + 8 + most_bytes);
+  std::memcpy(out.data() + start, "MTrk", 4);
+  Pen pen{out.data() + start + 8};
+  if (!track.name.empty()) pen.meta(0, 0x03, std::string_view(track.name).substr(0, k_longest_data));
 
-  std::vector<NoteEnd> ends;  // a heap: the next note-off in front
-  std::size_t note = 0, event = 0, meta = 0, map = 0;
-  const auto note_off = [&](std::int64_t tick, const Note& n) {
+  const auto note_off = [&](Pen p, std::int64_t tick, const Note& n) {
     const bool as_on = running_status && n.off_velocity == 64;
-    writer.channel(tick, (as_on ? 0x90u : 0x80u) | (n.channel & 0x0Fu), n.pitch, as_on ? 0 : (std::min)(n.off_velocity, std::uint8_t{127}));
+    p.channel(tick, (as_on ? 0x90u : 0x80u) | (n.channel & 0x0Fu), n.pitch, as_on ? 0 : (std::min)(n.off_velocity, std::uint8_t{127}), running_status);
+    return p;
   };
+  std::size_t note = 0, end = 0, event = 0, meta = 0, map = 0;
   for (;;) {
-    const std::int64_t on_tick = note < notes.size() ? notes[note].tick : k_never;
-    const std::int64_t off_tick = ends.empty() ? k_never : ends.front().tick;
     const std::int64_t event_tick = event < events.size() ? events[event].tick : k_never;
     const std::int64_t meta_tick = meta < metas.size() ? metas[meta].tick : k_never;
     const std::int64_t map_tick = map < maps.size() ? maps[map].tick : k_never;
-    const std::int64_t tick = (std::min)({on_tick, off_tick, event_tick, meta_tick, map_tick});
-    if (tick == k_never) break;
-    const std::int64_t at = (std::max)(tick, writer.tick());
-    if (off_tick == tick) {
-      std::pop_heap(ends.begin(), ends.end(), std::greater<>());
-      note_off(at, notes[ends.back().order]);
-      ends.pop_back();
-    } else if (map_tick == tick) {
-      writer.meta(at, maps[map].type, {maps[map].data, maps[map].size});
-      ++map;
-    } else if (meta_tick == tick) {
-      if (writable(metas[meta])) writer.meta(at, metas[meta].type, metas[meta].data);
-      ++meta;
-    } else if (event_tick == tick) {
-      const ChannelEvent& e = events[event++];
-      if (e.status >= 0xA0 && e.status < 0xF0) writer.channel(at, e.status, e.data1, e.data2);
-    } else {
-      const Note& n = notes[note];
-      writer.channel(at, 0x90u | (n.channel & 0x0Fu), n.pitch, std::clamp(n.velocity, std::uint8_t{1}, std::uint8_t{127}));
-      if (n.duration > 0) {
-        ends.push_back({n.tick + n.duration, note});
-        std::push_heap(ends.begin(), ends.end(), std::greater<>());
+    const std::int64_t other = (std::min)({event_tick, meta_tick, map_tick});
+    // notes up to there: at one tick note-offs first, note-ons last
+    for (Pen p = pen;;) {
+      const std::int64_t on = note < notes.size() ? notes[note].tick : k_never;
+      const std::int64_t off = ends[end].tick;
+      if (off <= on) {
+        if (off > other || off == k_never) {
+          pen = p;
+          break;
+        }
+        p = note_off(p, (std::max)(off, p.tick), notes[ends[end].order]);
+        ++end;
       } else {
-        note_off(at, n);
+        if (on >= other) {
+          pen = p;
+          break;
+        }
+        const Note& n = notes[note++];
+        const std::int64_t tick = (std::max)(on, p.tick);
+        p.channel(tick, 0x90u | (n.channel & 0x0Fu), n.pitch, std::clamp(n.velocity, std::uint8_t{1}, std::uint8_t{127}), running_status);
+        if (n.duration <= 0) p = note_off(p, tick, n);
       }
-      ++note;
+    }
+    if (other == k_never) break;
+    const std::int64_t tick = (std::max)(other, pen.tick);
+    if (map_tick == other) {
+      pen.meta(tick, maps[map].type, {maps[map].data, maps[map].size});
+      ++map;
+    } else if (meta_tick == other) {
+      if (writable(metas[meta])) pen.meta(tick, metas[meta].type, metas[meta].data);
+      ++meta;
+    } else {
+      const ChannelEvent& e = events[event++];
+      if (e.status >= 0xA0 && e.status < 0xF0) pen.channel(tick, e.status, e.data1, e.data2, running_status);
     }
   }
-  writer.finish((std::max)(last, writer.tick()));
+  pen.meta((std::max)(last, pen.tick), 0x2F, {});
+  const auto size = static_cast<std::size_t>(pen.at - out.data()) - start - 8;
+  for (std::size_t i = 0; i < 4; ++i) out[start + 4 + i] = static_cast<std::byte>(size >> (24 - 8 * i));
+  out.resize(start + 8 + size);
 }
 
 }  // namespace detail::midi_write
