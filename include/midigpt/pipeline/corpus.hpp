@@ -119,10 +119,13 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
   Corpus corpus;
   corpus.codec = options.codec;
   corpus.files = paths.size();
+  ReadOptions read{.repair = true};
+  // the author's program read files through pretty_midi, which pairs notes by a rule of its own
+  if (options.codec == CodecKind::theremin_compat) read.pairing = Pairing::pretty_midi;
   for (std::size_t i = 0; i < paths.size(); ++i) {
     ReadReport report;
-    auto bytes = read_file(paths[i], ReadOptions{}.max_bytes);
-    auto scores = bytes ? parse_midi_sequences(*bytes, {.repair = true}, &report) : Result<std::vector<Score>>(bytes.error());
+    auto bytes = read_file(paths[i], read.max_bytes);
+    auto scores = bytes ? parse_midi_sequences(*bytes, read, &report) : Result<std::vector<Score>>(bytes.error());
     if (!scores) {
       corpus.skipped.push_back({paths[i], describe(scores.error())});
     } else {
