@@ -175,6 +175,7 @@ class BpeTable {
 
  private:
   static constexpr std::size_t k_small = detail::bpe_table::k_small;
+  static constexpr std::size_t k_window = 32;
   static constexpr BpeSymbol k_dense = 128;
 
   /// Requires: text.size() <= k_small.
@@ -383,7 +384,7 @@ class BpeTable {
       into.assign(part.begin(), part.end());
       merge_window(into, scratch);
     };
-    std::size_t begin = 0, width = k_small;
+    std::size_t begin = 0, width = k_window;
     BpeSymbol first = 0;  // the piece that must stand at `begin`
     encode_at(begin, width, window);
     while (begin + width < text.size()) {
@@ -400,10 +401,10 @@ class BpeTable {
       first = window[keep];
       scratch.pieces.insert(scratch.pieces.end(), window.begin(), window.begin() + static_cast<std::ptrdiff_t>(keep));
       begin += chars;
-      if (width > k_small) {  // back to short windows, if a short one begins with the same piece
-        encode_at(begin, k_small, window);
+      if (width > k_window) {  // back to short windows, if a short one begins with the same piece
+        encode_at(begin, k_window, window);
         if (window.front() == first) {
-          width = k_small;
+          width = k_window;
           continue;
         }
       }
