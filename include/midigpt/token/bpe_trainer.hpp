@@ -18,6 +18,7 @@
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/core/utf8.hpp>
+#include <midigpt/token/bpe_window.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/pretokenize.hpp>
 #include <midigpt/token/train_input.hpp>
@@ -41,9 +42,10 @@ struct Pair {
 
 class Trainer {
  public:
-  Trainer(token_train::TrainText text, const PieceRules& rules)
-      : rules_(rules), characters_(std::move(text.characters)), text_(std::move(text.text)), word_of_(std::move(text.word_of)),
+  Trainer(token_train::TrainText text, const PieceRules& rules, BpeEra era)
+      : rules_(rules), windowed_(era == BpeEra::window), first_uncovered_(text.first_uncovered), characters_(std::move(text.characters)), text_(std::move(text.text)), word_of_(std::move(text.word_of)),
         weights_(std::move(text.weights)) {
+    if (windowed_) level_ = 0;  // no buckets: the heap holds the window
     for (std::uint32_t i = 0; i < characters_.size(); ++i) {
       symbols_.push_back({rules_.shape(characters_[i]), i});
       letters_.push_back(i);
@@ -80,23 +82,38 @@ class Trainer {
         while (end < ends[s + 1] && text_[places_[end] + 1] == right) ++end;
         if (!rules_.joins(symbols_[s].shape, symbols_[right].shape)) continue;
         pairs_.push_back({s, right, begin, end - begin, k_nil});
-        offer(static_cast<std::uint32_t>(pairs_.size() - 1), weigh(begin, end));
+        if (!windowed_) offer(static_cast<std::uint32_t>(pairs_.size() - 1), weigh(begin, end));
       }
     }
+    if (windowed_) log_first_keys();
     gc_at_ = places_.size() + places_.size() / 2 + 1024;
   }
 
   /// Learns up to `wanted` pieces; fewer when no pair is left.
   void learn(std::size_t wanted, TokenTrainReport& report) {
     while (learnt() < wanted) {
+      if (windowed_ && learnt() % 100 == 0) refresh_window();
       Top top;
-      if (!take_top(top)) break;
-      const std::uint64_t now = recount(top.pair);
-      if (now < top.frequency) {
-        offer(top.pair, now);
-      } else if (!known_text(top.pair)) {
+      std::uint64_t now = 0;
+      do {
+        if (!take_top(top)) {
+          report.merges = learnt();
+          return;
+        }
+        now = recount(top.pair);
+        if (now < top.frequency) offer(top.pair, now);
+      } while (now < top.frequency);
+      const bool known = known_text(top.pair);
+      if (!known) {
         report.last_frequency = now;
         merge(top.pair);
+      }
+      if (windowed_) {
+        table_.erase(key_of(pairs_[top.pair]));
+        if (known) {
+          pairs_[top.pair].size = 0;
+          discarded_.push_back(top.pair);
+        }
       }
     }
     report.merges = learnt();
@@ -216,6 +233,51 @@ class Trainer {
     return true;
   }
 
+  // --- the window of older releases -----------------------------------------------------------------------------------
+
+  [[nodiscard]] std::uint64_t key_of(const Pair& pair) const noexcept { return bpe_window::pair_key(keys_[pair.left], keys_[pair.right]); }
+
+  /// The table's first entries in their order: characters as they first stand in the text, U+2585 among them, then pairs.
+  void log_first_keys() {
+    keys_.assign(characters_.begin(), characters_.end());
+    std::vector<bool> seen(characters_.size(), false);
+    for (std::size_t p = 0; p < text_.size(); ++p) {
+      if (p == first_uncovered_) table_.insert(0x2585, k_nil);
+      if (text_[p] == k_gap || seen[text_[p]]) continue;
+      seen[text_[p]] = true;
+      table_.insert(keys_[text_[p]], k_nil);
+    }
+    std::vector<std::uint32_t> order(pairs_.size());
+    for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+    std::sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) { return places_[pairs_[a].begin] < places_[pairs_[b].begin]; });
+    for (const std::uint32_t i : order) table_.insert(key_of(pairs_[i]), i);
+  }
+
+  /// The window becomes the most frequent twentieth of the table, at least 1,000 pairs.
+  void refresh_window() {
+    ranked_.clear();
+    table_.for_each([&](std::uint32_t index) {
+      if (index != k_nil) ranked_.push_back({recount(index), index});
+    });
+    const auto share = static_cast<std::size_t>(0.05f * static_cast<float>(table_.size()));
+    const std::size_t window = (std::min)(ranked_.size(), (std::max)(std::size_t{1000}, share));
+    bpe_window::select_most_frequent(ranked_, window);
+    heap_.clear();
+    for (std::size_t i = 0; i < window; ++i) heap_.push_back(make_top(ranked_[i].pair, ranked_[i].frequency));
+    std::make_heap(heap_.begin(), heap_.end(), [this](const Top& a, const Top& b) { return after(a, b); });
+  }
+
+  /// A look at a discarded pair that still stands in the text enters it into the table again, without places.
+  void touch(std::uint32_t left, std::uint32_t right) {
+    for (std::size_t i = 0; i < discarded_.size(); ++i) {
+      const std::uint32_t index = discarded_[i];
+      if (pairs_[index].left != left || pairs_[index].right != right) continue;
+      table_.insert(key_of(pairs_[index]), index);
+      discarded_.erase(discarded_.begin() + static_cast<std::ptrdiff_t>(i));
+      return;
+    }
+  }
+
   // --- texts already produced -----------------------------------------------------------------------------------------
 
   [[nodiscard]] std::uint64_t hash_letters(std::span<const std::uint32_t> a, std::span<const std::uint32_t> b) const noexcept {
@@ -272,6 +334,8 @@ class Trainer {
       if (left_length > 1) text_[middle - 1] = k_inside;
       if (right_length > 1) text_[middle] = k_inside;
       text_[p] = text_[end - 1] = made;
+      if (windowed_ && before != k_gap) touch(before, pair.left);
+      if (windowed_ && after != k_gap) touch(pair.right, after);
       if (before != k_gap) note(slot_before_, before, made, false, p - length(before));
       if (after != k_gap) note(slot_after_, after, made, true, p);
     }
@@ -306,6 +370,7 @@ class Trainer {
       }
     }
     symbols_.push_back({shape, at});
+    if (windowed_) keys_.push_back(key_of(pair));
     remember_text(static_cast<std::uint32_t>(symbols_.size() - 1));
   }
 
@@ -318,6 +383,7 @@ class Trainer {
       if (rules_.joins(symbols_[left].shape, symbols_[right].shape)) {
         slot = static_cast<std::uint32_t>(pairs_.size());
         pairs_.push_back({left, right, 0, 0, k_nil});
+        if (windowed_) table_.insert(key_of(pairs_.back()), slot);
       } else {
         slot = k_refused;
         (after ? refused_after_ : refused_before_).push_back(neighbour);
@@ -348,6 +414,8 @@ class Trainer {
   };
 
   const PieceRules& rules_;
+  bool windowed_;
+  std::size_t first_uncovered_;
   std::vector<char32_t> characters_;
   std::vector<Symbol> symbols_;
   std::vector<std::uint32_t> letters_;
@@ -362,6 +430,11 @@ class Trainer {
   std::vector<std::uint32_t> slot_before_, slot_after_, refused_before_, refused_after_;
   std::vector<Found> found_;
   std::size_t gc_at_ = 0;
+  // only for BpeEra::window
+  std::vector<std::uint64_t> keys_;  // of symbols
+  bpe_window::KeyTable table_;       // characters, and pairs neither merged nor discarded
+  std::vector<std::uint32_t> discarded_;
+  std::vector<bpe_window::Ranked> ranked_;
 };
 
 }  // namespace detail::bpe_trainer
@@ -382,7 +455,7 @@ class Trainer {
   auto laid_out = detail::token_train::lay_out_text(corpus);
   if (!laid_out) return laid_out.error();
   corpus.drop_words();
-  impl::Trainer trainer(*std::move(laid_out), rules);
+  impl::Trainer trainer(*std::move(laid_out), rules, corpus.options().era);
   ThreadPool single;
   trainer.count_pairs(pool != nullptr ? *pool : single);
   const std::size_t fixed = corpus.metas().size() + corpus.required().size();

@@ -29,10 +29,9 @@ struct Counted {
 [[nodiscard]] inline std::vector<Counted> covered_words(const TrainCorpus& corpus) {
   std::vector<bool> covered(0x110000, false);
   for (const RequiredChar& c : corpus.required()) covered[c.code_point] = true;
-  const TrainerSpec& s = corpus.options().spec;
   std::vector<Counted> out;
   for (const Word& word : corpus.words()) {
-    for_each_word(word.text, s.treat_whitespace_as_suffix, s.allow_whitespace_only_pieces, [&](std::string_view part) {
+    for_each_word(word.text, false, false, [&](std::string_view part) {
       std::string text;
       for (std::string_view rest = part; !rest.empty();) {
         const char32_t c = pop_character(rest);
@@ -67,6 +66,7 @@ struct Counted {
     counted = impl::covered_words(corpus);
   } else {
     for (const impl::RequiredChar& c : corpus.required()) {
+      if (c.count == 0) return impl::refuse("required character " + impl::character_text(c.code_point) + " does not occur in the text");
       counted.push_back({impl::character_text(c.code_point), c.count});
     }
   }

@@ -178,7 +178,11 @@ class WordTable {
 
   [[nodiscard]] std::vector<Word>& words() noexcept { return words_; }
   [[nodiscard]] const std::vector<Word>& words() const noexcept { return words_; }
-  void forget_slots() { slots_ = {}; }
+  /// Most frequent first, then by bytes. No word can be added after it.
+  void sort() {
+    slots_ = {};
+    std::sort(words_.begin(), words_.end(), [](const Word& a, const Word& b) { return a.count != b.count ? a.count > b.count : a.text < b.text; });
+  }
 
  private:
   struct Slot {
@@ -467,6 +471,25 @@ class TrainCorpus {
     return {};
   }
 
+  /// Writes U+2585 for uncovered characters and boundaries. It changes the order of words, which the older rule depends on.
+  void mask_uncovered() {
+    namespace impl = detail::token_train;
+    std::vector<bool> covered(0x110000, false);
+    for (const auto& c : required_) covered[c.code_point] = true;
+    impl::WordTable masked;
+    std::string text;
+    for (const auto& word : table_.words()) {
+      text.clear();
+      for (std::string_view rest = word.text; !rest.empty();) {
+        const char32_t c = impl::pop_character(rest);
+        utf8_append(text, covered[c] ? c : char32_t{0x2585});
+      }
+      masked.add(text, word.count, options_.spec.split_by_whitespace);
+    }
+    table_ = std::move(masked);
+    if (options_.spec.split_by_whitespace) table_.sort();
+  }
+
   /// Uniform in [0, n): multiply and reject on one 32-bit output, as libstdc++ 11 and later do.
   template <class Engine>
   [[nodiscard]] static std::uint64_t below(Engine& engine, std::uint64_t n) {
@@ -496,7 +519,8 @@ class TrainCorpus {
       table_.add(normal_, count, false);
       return;
     }
-    detail::token_train::for_each_word(normal_, s.treat_whitespace_as_suffix, s.allow_whitespace_only_pieces,
+    const bool plain = s.model_type == ModelType::word;  // word models are cut before each mark, whatever the flags say
+    detail::token_train::for_each_word(normal_, s.treat_whitespace_as_suffix && !plain, s.allow_whitespace_only_pieces && !plain,
                                        [&](std::string_view word) { table_.add(word, count, true); });
   }
 
@@ -533,12 +557,9 @@ inline Result<void> TrainCorpus::finish() {
   const TrainerSpec& s = options_.spec;
   for (Drawn& d : drawn_) take(std::exchange(d.line, {}), d.count);
   drawn_ = {};
-  table_.forget_slots();
   std::vector<impl::Word>& words = table_.words();
   if (s.split_by_whitespace) {
-    std::sort(words.begin(), words.end(), [](const impl::Word& a, const impl::Word& b) {
-      return a.count != b.count ? a.count > b.count : a.text < b.text;
-    });
+    table_.sort();
   } else {
     for (std::size_t i = 0; i < words.size(); ++i) {  // the real program swaps an empty line with the last one
       if (!words[i].text.empty()) continue;
@@ -578,6 +599,7 @@ inline Result<void> TrainCorpus::finish() {
   std::sort(required_.begin(), required_.end(), [](const impl::RequiredChar& a, const impl::RequiredChar& b) {
     return a.count != b.count ? a.count > b.count : a.code_point < b.code_point;
   });
+  if (options_.era == BpeEra::window) mask_uncovered();
   report_.characters_covered = covered;
   report_.distinct_covered = required_.size();
   const std::size_t fixed = required_.size() + metas_.size();

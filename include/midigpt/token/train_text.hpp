@@ -25,6 +25,7 @@ struct TrainText {
   std::vector<std::uint32_t> text;
   std::vector<std::uint32_t> word_of;   // per place, into weights; empty when every word stands once
   std::vector<std::uint64_t> weights;
+  std::size_t first_uncovered = static_cast<std::size_t>(-1);  // the place of the first character that joins nothing
 
   [[nodiscard]] std::uint64_t weight_at(std::size_t place) const noexcept { return weights.empty() ? 1 : weights[word_of[place]]; }
 };
@@ -65,6 +66,7 @@ inline constexpr std::uint64_t k_max_train_text = std::uint64_t{1} << 31;
         continue;
       }
       const std::uint32_t symbol = number[pop_character(rest)];
+      if (symbol == k_gap) out.first_uncovered = (std::min)(out.first_uncovered, text.size());
       if (symbol != k_gap || text.back() != k_gap) text.push_back(symbol);
     }
     if (text.back() != k_gap) text.push_back(k_gap);
