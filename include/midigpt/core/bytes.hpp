@@ -91,7 +91,12 @@ class ByteReader {
 /// Appends to a byte vector it owns.
 class ByteWriter {
  public:
-  void raw(ByteSpan bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
+  void raw(ByteSpan bytes) {
+    if (bytes.empty()) return;
+    const std::size_t at = out_.size();
+    out_.resize(at + bytes.size());
+    std::memcpy(out_.data() + at, bytes.data(), bytes.size());
+  }
   void raw(std::string_view chars) { raw(as_byte_span(chars)); }
   void u8(std::uint8_t v) { out_.push_back(std::byte{v}); }
 
