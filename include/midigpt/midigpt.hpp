@@ -30,6 +30,8 @@
 #include <midigpt/midi/key.hpp>
 #include <midigpt/midi/melody.hpp>
 #include <midigpt/midi/noise.hpp>
+#include <midigpt/midi/patterns.hpp>
+#include <midigpt/midi/prepare.hpp>
 #include <midigpt/midi/procedural.hpp>
 #include <midigpt/midi/read.hpp>
 #include <midigpt/midi/score.hpp>
@@ -65,14 +67,17 @@
 #include <midigpt/token/bpe_fast.hpp>
 #include <midigpt/token/bpe_table.hpp>
 #include <midigpt/token/bpe_trainer.hpp>
+#include <midigpt/token/bpe_window.hpp>
 #include <midigpt/token/char_table.hpp>
 #include <midigpt/token/charsmap.hpp>
 #include <midigpt/token/charsmap_builder.hpp>
 #include <midigpt/token/count_trainer.hpp>
+#include <midigpt/token/hf_export.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalization_rules.hpp>
 #include <midigpt/token/normalizer.hpp>
 #include <midigpt/token/pretokenize.hpp>
+#include <midigpt/token/token_file.hpp>
 #include <midigpt/token/tokenizer.hpp>
 #include <midigpt/token/train_input.hpp>
 #include <midigpt/token/train_output.hpp>
@@ -81,6 +86,7 @@
 #include <midigpt/token/trie.hpp>
 #include <midigpt/token/unicode_tables.hpp>
 #include <midigpt/token/unigram.hpp>
+#include <midigpt/token/unigram_trainer.hpp>
 #include <midigpt/token/vocab.hpp>
 #include <midigpt/token/wire.hpp>
 #include <midigpt/token/word_char.hpp>
