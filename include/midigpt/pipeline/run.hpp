@@ -86,10 +86,10 @@ struct MusicModel {
   CodecKind codec = CodecKind::multitrack;
 };
 
-/// Twelve times through the corpus, at least 200 steps and at most 3,000: where small models on small folders stop gaining much.
+/// Twelve times through the corpus, at least 200 steps and at most 1,200: some minutes on a laptop.
 [[nodiscard]] inline std::int64_t suggested_steps(std::size_t tokens, int batch_size, int block_size) noexcept {
   const std::int64_t per_step = std::int64_t{batch_size} * block_size;
-  return std::clamp(static_cast<std::int64_t>(tokens) * 12 / per_step, std::int64_t{200}, std::int64_t{3000});
+  return std::clamp(static_cast<std::int64_t>(tokens) * 12 / per_step, std::int64_t{200}, std::int64_t{1200});
 }
 
 namespace detail::run {
