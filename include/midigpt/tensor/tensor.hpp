@@ -16,6 +16,10 @@
 
 #include <midigpt/core/error.hpp>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace midigpt {
 inline namespace v0 {
 
@@ -61,6 +65,8 @@ class Shape {
 namespace detail {
 
 /// 64-byte aligned array of plain numbers, not initialised. Grows only, by reserve(); never shrinks.
+/// From 2 MiB on it begins at a 2 MiB boundary and Linux is asked for huge pages: address translation is up to a tenth
+/// of a training step otherwise.
 template <class T>
 class AlignedBuffer {
  public:
@@ -71,16 +77,23 @@ class AlignedBuffer {
   void reserve(std::size_t size) {
     if (size <= size_) return;
     data_.reset();
-    data_.reset(static_cast<T*>(::operator new (size * sizeof(T), std::align_val_t{64})));
+    const std::size_t bytes = size * sizeof(T);
+    const std::align_val_t alignment{bytes >= k_huge ? k_huge : 64};
+    data_ = std::unique_ptr<T, Free>(static_cast<T*>(::operator new(bytes, alignment)), Free{alignment});
     size_ = size;
+#if defined(__linux__)
+    if (bytes >= k_huge) (void)::madvise(data_.get(), bytes, MADV_HUGEPAGE);  // advice: refusal does no harm
+#endif
   }
   [[nodiscard]] T* data() noexcept { return data_.get(); }
   [[nodiscard]] const T* data() const noexcept { return data_.get(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
  private:
+  static constexpr std::size_t k_huge = std::size_t{1} << 21;
   struct Free {
-    void operator()(T* p) const noexcept { ::operator delete (p, std::align_val_t{64}); }
+    std::align_val_t alignment{64};
+    void operator()(T* p) const noexcept { ::operator delete(p, alignment); }
   };
   std::unique_ptr<T, Free> data_;
   std::size_t size_ = 0;
