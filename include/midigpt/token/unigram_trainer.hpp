@@ -443,6 +443,9 @@ class Trainer {
   namespace impl = detail::unigram_trainer;
   if (auto ok = corpus.finish(); !ok) return ok.error();
   const TrainerSpec& spec = corpus.options().spec;
+  if (spec.enable_differential_privacy || !spec.seed_sentencepieces_file.empty()) {
+    return Error{Errc::unsupported, 0, "unigram training: differential privacy and seed_sentencepieces_file are not offered"};
+  }
   auto laid_out = detail::token_train::lay_out_text(corpus);
   if (!laid_out) return laid_out.error();
   corpus.drop_words();
