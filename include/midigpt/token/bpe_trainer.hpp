@@ -134,9 +134,6 @@ class Trainer {
     std::uint32_t letters = 0;  // where its characters begin in letters_
   };
 
-  [[nodiscard]] std::uint64_t weight_at(std::uint32_t place) const noexcept {
-    return weights_.empty() ? 1 : weights_[word_of_[place]];
-  }
   [[nodiscard]] std::uint64_t weigh(std::uint32_t begin, std::uint32_t end) const noexcept {
     if (weights_.empty()) return end - begin;
     std::uint64_t sum = 0;
@@ -158,15 +155,13 @@ class Trainer {
     Pair& pair = pairs_[index];
     const std::uint32_t step = length(pair.left);
     std::uint32_t kept = pair.begin;
-    std::uint64_t sum = 0;
-    for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {
+    for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {  // no branch: the loads overlap
       const std::uint32_t p = places_[i];
-      if (text_[p] != pair.left || text_[p + step] != pair.right) continue;
-      places_[kept++] = p;
-      sum += weight_at(p);
+      places_[kept] = p;
+      kept += static_cast<std::uint32_t>(text_[p] == pair.left) & static_cast<std::uint32_t>(text_[p + step] == pair.right);
     }
     pair.size = kept - pair.begin;
-    return sum;
+    return weigh(pair.begin, kept);
   }
 
   // --- the queue: buckets by frequency below k_buckets, a heap for what is above and for the bucket in use ------------
