@@ -69,8 +69,7 @@ inline std::vector<std::string> midi_files(const std::vector<std::string>& input
     files.insert(files.end(), found.begin(), found.end());
   }
   std::ranges::sort(files);
-  const auto twice = std::ranges::unique(files);
-  files.erase(twice.begin(), twice.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   return files;
 }
 

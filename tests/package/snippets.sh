@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every ```cpp block of README.md and docs/*.md: a block with main() as it is, another inside a function.
+# Compiles every ```cpp block of README.md and docs/*.md: a block with main() as it is, another as statements or as
+# definitions after the umbrella.
 # The first README program that reads song.mid is also run.
 #   snippets.sh SOURCE_DIR WORK_DIR COMPILER MIDIGPT_PROGRAM [compiler flags...]
 set -euo pipefail
@@ -14,17 +15,19 @@ for page in "$source"/README.md "$source"/docs/*.md; do
     inside {print > file}' "$page"
 done
 count=0
+compiles() { "$compiler" -std=c++20 -fsyntax-only -I"$source/include" "$@" 2>>"$work/errors"; }
 for snippet in "$work"/*.cpp; do
-  if ! grep -q 'int main(' "$snippet"; then
-    { echo '#include <midigpt/midigpt.hpp>'
-      echo '#include <cstdio>'
-      grep -E '^#include' "$snippet" || true
-      if grep -qE '^(template|struct|class|concept|inline) ' "$snippet"; then grep -vE '^#include' "$snippet"
-      else echo 'using namespace midigpt;'; echo 'void snippet() {'; grep -vE '^#include' "$snippet"; echo '}'; fi
-    } >"$snippet.tmp"
-    mv "$snippet.tmp" "$snippet"
-  fi
-  "$compiler" -std=c++20 -fsyntax-only -I"$source/include" "$@" "$snippet" || { echo "does not compile: $snippet"; exit 1; }
+  : >"$work/errors"
+  if grep -q 'int main(' "$snippet"; then
+    compiles "$@" "$snippet"
+  else
+    includes=$(grep -E '^#include' "$snippet" || true)
+    body=$(grep -vE '^#include' "$snippet")
+    head=$'#include <midigpt/midigpt.hpp>\n#include <cstdio>\n'"$includes"$'\nusing namespace midigpt;\n'
+    printf '%s\nvoid snippet() {\n%s\n}\n' "$head" "$body" >"$work/statements.cc"
+    printf '%s\n%s\n' "$head" "$body" >"$work/definitions.cc"
+    compiles "$@" "$work/statements.cc" || compiles "$@" "$work/definitions.cc"
+  fi || { cat "$work/errors"; echo "does not compile: $snippet"; exit 1; }
   count=$((count + 1))
 done
 echo "$count snippets compile"
