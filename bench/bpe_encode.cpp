@@ -146,7 +146,9 @@ void sentencepiece_encode(benchmark::State& state, Kind kind, std::int32_t vocab
 #endif
 
 const bool k_registered = [] {
-  for (const auto& [name, kind] : {std::pair{"notes", Kind::notes}, {"prose", Kind::prose}, {"markdown", Kind::markdown}}) {
+  for (const auto& row : {std::pair{"notes", Kind::notes}, {"prose", Kind::prose}, {"markdown", Kind::markdown}}) {
+    const auto name = row.first;  // clang 14 cannot capture structured bindings
+    const Kind kind = row.second;
     for (const std::int32_t vocab_size : {8000, 32000}) {
       const std::string label = std::string(name) + (vocab_size == 8000 ? "/8k" : "/32k");
       const auto add = [&](const std::string& verb, auto run) {
