@@ -66,14 +66,16 @@ struct Counted {
     counted = impl::covered_words(corpus);
   } else {
     for (const impl::RequiredChar& c : corpus.required()) {
-      if (c.count == 0) return impl::refuse("required character " + impl::character_text(c.code_point) + " does not occur in the text");
       counted.push_back({impl::character_text(c.code_point), c.count});
     }
   }
   std::uint64_t sum = 0;
   for (const impl::Counted& c : counted) sum += c.count;
   const float log_sum = std::log(static_cast<float>(sum));
-  const std::size_t wanted = static_cast<std::size_t>(spec.vocab_size) - (std::min)(corpus.metas().size(), static_cast<std::size_t>(spec.vocab_size));
+  if (corpus.metas().size() > static_cast<std::size_t>(spec.vocab_size)) {
+    return impl::refuse("[(vocab_size) >= (0)] " + std::to_string(corpus.metas().size()) + " fixed pieces do not fit into the vocabulary");
+  }
+  const std::size_t wanted = static_cast<std::size_t>(spec.vocab_size) - corpus.metas().size();
   std::vector<SpmPiece> pieces;
   for (const impl::Counted& c : counted) {
     if (c.text.find(impl::k_unknown_mark) != std::string::npos) continue;

@@ -1,6 +1,7 @@
 // token/train_output.hpp - learnt pieces and fixed ones become a model, shared by the trainers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -42,7 +43,13 @@ namespace detail::token_train {
     if (auto ok = fill_charsmap(spec); !ok) return ok.error();
     model.denormalizer = std::move(spec);
   }
-  const auto wanted = static_cast<std::size_t>(options.spec.vocab_size);
+  for (const MetaPiece& meta : metas) {
+    if (std::any_of(learnt.begin(), learnt.end(), [&](const SpmPiece& p) { return p.piece == meta.text; })) {
+      return refuse("[dup.insert(sp->piece()).second] " + meta.text + " is already defined");
+    }
+  }
+  const std::size_t wanted =
+      options.spec.use_all_vocab ? metas.size() + learnt.size() : static_cast<std::size_t>(options.spec.vocab_size);
   std::size_t next_meta = 0, next_learnt = 0;
   for (std::size_t id = 0; id < wanted; ++id) {
     if (next_meta < metas.size() && static_cast<std::size_t>(metas[next_meta].id) == id) {
