@@ -13,5 +13,5 @@ cd "$here"
 
 bash tests/setup.sh
 cmake --preset release >/dev/null
-cmake --build --preset release --target train_tiny midigpt_cli --parallel "$(nproc 2>/dev/null || echo 2)"
+cmake --build --preset release --target start --parallel "$(nproc 2>/dev/null || echo 2)"
 exec ./build/release/train_tiny "${input[@]}"

@@ -15,7 +15,10 @@ for page in "$source"/README.md "$source"/docs/*.md; do
     inside {print > file}' "$page"
 done
 count=0
-compiles() { "$compiler" -std=c++20 -fsyntax-only -I"$source/include" "$@" 2>>"$work/errors"; }
+# the umbrella is parsed once: a file beside its precompiled form, found first
+mkdir -p "$work/parsed/midigpt"
+"$compiler" -std=c++20 -pthread -I"$source/include" "$@" -x c++-header "$source/include/midigpt/midigpt.hpp" -o "$work/parsed/midigpt/midigpt.hpp.gch"
+compiles() { "$compiler" -std=c++20 -pthread -fsyntax-only -I"$work/parsed" -I"$source/include" "$@" 2>>"$work/errors"; }
 for snippet in "$work"/*.cpp; do
   : >"$work/errors"
   if grep -q 'int main(' "$snippet"; then

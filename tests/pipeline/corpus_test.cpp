@@ -95,3 +95,29 @@ TEST_CASE("corpus: nothing depends on when or how often it is made") {
   const Corpus a = corpus_from_generator(10, 7), b = corpus_from_generator(10, 7);
   for (std::size_t i = 0; i < a.pieces.size(); ++i) CHECK(a.pieces[i].text == b.pieces[i].text);
 }
+
+TEST_CASE("corpus: training pieces in all keys, held-out pieces as they are") {
+  Corpus corpus = corpus_from_generator(20, 1, {.bars = 4});
+  const Corpus own = corpus;
+  add_keys(corpus, 12);
+  const auto held = static_cast<std::size_t>(std::ranges::count(own.pieces, true, &Piece::held_out));
+  REQUIRE(corpus.pieces.size() == held + 12 * (20 - held));
+  CHECK(static_cast<std::size_t>(std::ranges::count(corpus.pieces, true, &Piece::held_out)) == held);
+  std::size_t at = own.pieces.size();
+  for (const Piece& p : own.pieces) {
+    if (p.held_out) continue;
+    const Score score = from_text(p.text, own.codec);
+    std::vector<std::string> texts{p.text};
+    for (int k = 1; k < 12; ++k, ++at) {
+      const Piece& moved = corpus.pieces[at];
+      CHECK(moved.notes == p.notes);
+      CHECK(moved.name.starts_with(p.name));
+      // -1, +1, ... -6: moving it back gives the piece again, where no note had to stay within 0..127
+      const int semitones = std::stoi(moved.name.substr(p.name.size()));
+      CHECK(to_text(transpose(from_text(moved.text, own.codec), -semitones), own.codec) == p.text);
+      texts.push_back(moved.text);
+    }
+    std::ranges::sort(texts);
+    CHECK(std::ranges::adjacent_find(texts) == texts.end());
+  }
+}

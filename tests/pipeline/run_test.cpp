@@ -69,6 +69,18 @@ TEST_CASE("run: every vocabulary gives back every piece, and never says unknown"
   }
 }
 
+TEST_CASE("run: without merges a token is one character or one byte") {
+  const Corpus corpus = small_corpus();
+  const auto tokenizer = train_music_tokenizer(corpus, {.merges = false});
+  REQUIRE(tokenizer);
+  for (const SpmPiece& p : tokenizer->model().pieces) {
+    if (p.type == PieceType::normal) CHECK(utf8_decode(p.piece, 0).size == p.piece.size());
+  }
+  const auto encoded = encode_corpus(corpus, *tokenizer);
+  REQUIRE(encoded);
+  CHECK(encoded->code_points == encoded->tokens - encoded->byte_tokens + encoded->byte_tokens / 4);
+}
+
 TEST_CASE("run: a tokenizer of other music that loses characters is refused") {
   TokenTrainOptions options;
   options.spec.model_type = ModelType::bpe;
@@ -192,6 +204,8 @@ TEST_CASE("run: settings come back from their file as they were") {
   RunSettings s = small_settings();
   s.learning_rate = 0.00123;
   s.token_features = false;
+  s.merges = false;
+  s.keys = 12;
   s.seconds = 12.5;
   s.seed = 0xFFFFFFFFFFFFFFFF;
   REQUIRE(write_file_atomic(dir / "settings.json", detail::run::settings_json(s, CodecKind::split)));

@@ -17,6 +17,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/midi/edit.hpp>
 #include <midigpt/midi/folder.hpp>
 #include <midigpt/midi/procedural.hpp>
 #include <midigpt/midi/read.hpp>
@@ -94,6 +95,23 @@ inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
   for (Piece& p : pieces) {  // by value: copies of one piece move together
     if (p.hash == lowest) p.held_out = true;
     if (p.hash == highest) p.held_out = false;
+  }
+}
+
+/// Adds every training piece in other keys, moved by -1, +1, -2, ... semitones (drums stay), until it is there in `keys`
+/// keys, 1 to 12. The held-out pieces stay as they are. Fewer things to learn by heart: a scale is one scale, not twelve.
+inline void add_keys(Corpus& corpus, int keys) {
+  const std::size_t pieces = corpus.pieces.size();
+  for (std::size_t i = 0; i < pieces; ++i) {
+    if (corpus.pieces[i].held_out) continue;
+    const Score score = from_text(corpus.pieces[i].text, corpus.codec);
+    for (int k = 1; k < (std::min)(keys, 12); ++k) {
+      const int semitones = k % 2 == 0 ? k / 2 : -(k + 1) / 2;
+      Piece moved = corpus.pieces[i];
+      moved.name += (semitones > 0 ? " +" : " ") + std::to_string(semitones);
+      moved.text = to_text(transpose(score, semitones), corpus.codec);
+      corpus.pieces.push_back(std::move(moved));
+    }
   }
 }
 

@@ -28,11 +28,12 @@ inline namespace v0 {
 struct MusicTokenizerOptions {
   int vocab_size = 0;                // a cap; 0: music_vocab_size()
   double character_coverage = 0.98;  // 0.98..1, SentencePiece's range
+  bool merges = true;                // false: one token per character
   std::size_t window_bytes = 4192;   // longest training line, SentencePiece's own limit
 };
 
-/// What the corpus asks for: its covered alphabet, 256 byte pieces, 4 specials, and room for merges, at least 2,048 in all.
-[[nodiscard]] inline int music_vocab_size(const Corpus& corpus, double character_coverage) {
+/// What the corpus asks for: its covered alphabet, 256 byte pieces, 4 specials, and room for merges, then at least 2,048.
+[[nodiscard]] inline int music_vocab_size(const Corpus& corpus, double character_coverage, bool merges = true) {
   std::unordered_map<char32_t, std::size_t> counts;
   std::size_t total = 0;
   for (const Piece& p : corpus.pieces) {
@@ -52,7 +53,7 @@ struct MusicTokenizerOptions {
     sum += by_count[alphabet++];
   }
   constexpr std::size_t k_specials = 4 + 256, k_merges = 768, k_least = 2048;
-  return static_cast<int>((std::max)(k_least, alphabet + k_specials + k_merges));
+  return static_cast<int>(merges ? (std::max)(k_least, alphabet + k_specials + k_merges) : alphabet + k_specials);
 }
 
 /// Trains a byte-pair vocabulary on the training pieces, cut into windows. Ids: 0 pad, 1 unk (never produced), 2 BOS, 3 EOS,
@@ -65,7 +66,7 @@ struct MusicTokenizerOptions {
   train.normalizer.add_dummy_prefix = train.normalizer.remove_extra_whitespaces = false;
   TrainerSpec& spec = train.spec;
   spec.model_type = ModelType::bpe;
-  spec.vocab_size = options.vocab_size > 0 ? options.vocab_size : music_vocab_size(corpus, options.character_coverage);
+  spec.vocab_size = options.vocab_size > 0 ? options.vocab_size : music_vocab_size(corpus, options.character_coverage, options.merges);
   spec.character_coverage = static_cast<float>(options.character_coverage);
   spec.max_sentence_length = static_cast<std::int32_t>(options.window_bytes);
   spec.byte_fallback = true;

@@ -50,6 +50,8 @@ struct RunSettings {
   std::int64_t warmup = 100;
   double dropout = 0;
   bool token_features = true;   // tokens know which notes they are made of
+  bool merges = true;           // false: one token per character, so per note
+  int keys = 1;                 // in how many keys each training piece is heard, 1 to 12
   std::int64_t eval_every = 0;  // steps; 0: ten times a run
   int patience = 0;             // evaluations without a better one before it ends; 0: never
   std::uint64_t seed = 1;
@@ -108,6 +110,8 @@ namespace detail::run {
   put("warmup", json_number(s.warmup));
   put("dropout", json_number(s.dropout));
   put("token_features", s.token_features ? "true" : "false");
+  put("merges", s.merges ? "true" : "false");
+  put("keys", json_number(s.keys));
   put("eval_every", json_number(s.eval_every));
   put("patience", json_number(s.patience));
   return out + "  \"seed\": " + json_number(s.seed) + "\n}\n";
@@ -192,16 +196,17 @@ namespace detail::run {
           if (!kind) return Error{Errc::bad_value, json.offset(), "unknown codec " + *text};
           *codec = *kind;
         }
-      } else if (key == "token_features") {
+      } else if (key == "token_features" || key == "merges") {
         const auto on = json.boolean();
         if (!on) return on.error();
-        s.token_features = *on;
+        (key == "merges" ? s.merges : s.token_features) = *on;
       } else if (key == "vocab_size") r = whole(s.vocab_size);
       else if (key == "block_size") r = whole(s.block_size);
       else if (key == "batch_size") r = whole(s.batch_size);
       else if (key == "steps") r = whole(s.steps);
       else if (key == "warmup") r = whole(s.warmup);
       else if (key == "eval_every") r = whole(s.eval_every);
+      else if (key == "keys") r = whole(s.keys);
       else if (key == "patience") r = whole(s.patience);
       else if (key == "seed") r = whole(s.seed);
       else if (key == "seconds") r = number(s.seconds);
@@ -267,7 +272,7 @@ namespace detail::run {
 
 /// Trains a tokenizer and a GPT on the corpus, into `folder`, which is made. With `resume` it goes on where the folder's run
 /// stopped: settings (but for a longer `steps`) and tokenizer come from the folder, the corpus must be the same.
-[[nodiscard]] inline Result<RunResult> train_run(const Corpus& corpus, RunSettings settings, const std::string& folder, ThreadPool& pool,
+[[nodiscard]] inline Result<RunResult> train_run(Corpus corpus, RunSettings settings, const std::string& folder, ThreadPool& pool,
                                                  const RunHooks& hooks = {}, bool resume = false) {
   const auto say = [&](const std::string& line) {
     if (hooks.on_message) hooks.on_message(line);
@@ -278,11 +283,14 @@ namespace detail::run {
     auto saved = read_settings(folder);
     if (!saved) return saved.error();
     settings = *saved;
+  }
+  add_keys(corpus, settings.keys);
+  if (resume) {
     auto model = read_spm_model(folder + "/tokenizer.model");
     if (!model) return model.error();
     tokenizer = Tokenizer::create(*std::move(model));
   } else {
-    tokenizer = train_music_tokenizer(corpus, {.vocab_size = settings.vocab_size}, &pool, &result.tokenizer);
+    tokenizer = train_music_tokenizer(corpus, {.vocab_size = settings.vocab_size, .merges = settings.merges}, &pool, &result.tokenizer);
   }
   if (!tokenizer) return tokenizer.error();
   auto encoded = encode_corpus(corpus, *tokenizer);
