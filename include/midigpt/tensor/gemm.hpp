@@ -126,30 +126,42 @@ struct Pack {
   }
 };
 
-/// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k ldb + j].
+/// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k NV width + j].
 template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
-[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c,
-                                        std::size_t ldc, bool accumulate, const T* bias) {
+[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, T* c, std::size_t ldc,
+                                        bool accumulate, const T* bias) {
   using V = typename S::vec;
-  constexpr std::size_t W = S::width;
+  constexpr std::size_t W = S::width, line = 64 / sizeof(T), ahead = 8 * NV * W;
+  constexpr std::size_t groups = AT ? 1 : (MR + 2) / 3;  // a pointer for every three rows
+  const T* from[groups];
+#pragma GCC unroll 8
+  for (std::size_t g = 0; g < groups; ++g) {
+    from[g] = a + 3 * g * lda;
+    asm("" : "+r"(from[g]));  // the compiler would make offsets of them, more than registers hold
+  }
   V sum[MR][NV];
 #pragma GCC unroll 16
   for (std::size_t i = 0; i < MR; ++i) {
 #pragma GCC unroll 2
-    for (std::size_t x = 0; x < NV; ++x) sum[i][x] = V{};
+    for (std::size_t x = 0; x < NV; ++x) {
+      sum[i][x] = V{};
+      __builtin_prefetch(c + i * ldc + x * W, 1);
+    }
   }
   for (std::size_t k = 0; k < K; ++k) {
     V right[NV];
 #pragma GCC unroll 2
     for (std::size_t x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + x * W);
+#pragma GCC unroll 2
+    for (std::size_t x = 0; x < NV * W; x += line) __builtin_prefetch(b + ahead + x);
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < MR; ++i) {
-      const V left = (AT ? a[i] : a[i * lda]) - V{};
+      const V left = (AT ? a[i] : from[i / 3][i % 3 * lda + k]) - V{};
 #pragma GCC unroll 2
       for (std::size_t x = 0; x < NV; ++x) sum[i][x] += left * right[x];
     }
-    a += AT ? lda : 1;
-    b += ldb;
+    if constexpr (AT) a += lda;
+    b += NV * W;
   }
   if (bias != nullptr) {
 #pragma GCC unroll 16
@@ -168,38 +180,36 @@ template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
   }
 }
 
-/// As tile(), for a number of rows known at run time: S::tile_rows, 8, 4, 2 or 1.
+/// As tile(), for a number of rows known at run time: S::tile_rows, 8 or 4.
 template <class S, std::size_t NV, bool AT, class T>
 [[gnu::always_inline]] inline void tile_any(std::size_t rows, std::size_t K, const T* a, std::size_t lda, const T* b,
-                                            std::size_t ldb, T* c, std::size_t ldc, bool accumulate, const T* bias) {
-  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+                                            T* c, std::size_t ldc, bool accumulate, const T* bias) {
+  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
   if constexpr (S::tile_rows > 8) {
-    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
   }
-  if (rows == 4) return tile<S, 4, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
-  if (rows == 2) return tile<S, 2, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
-  tile<S, 1, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  tile<S, 4, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
 }
 
-/// The next number of rows for tile_any() when `left` remain.
+/// The next number of rows for tile_any() when `left` remain. A tile of 4 rows costs no more than one of fewer.
 template <class S>
 [[gnu::always_inline]] inline std::size_t tile_height(std::size_t left) {
   if (left >= S::tile_rows) return S::tile_rows;
-  return left >= 8 && S::tile_rows > 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+  return left >= 8 && S::tile_rows > 8 ? 8 : 4;
 }
 
-/// One strip of `rows` rows times columns [0, N) of panels that have `panel_K` rows, of which K are used.
-/// `panels` points at the first used row of the first panel.
+/// One strip of `height` rows, of which `rows` count, times columns [0, N) of panels that have `panel_K` rows, of which
+/// K are used. `panels` points at the first used row of the first panel.
 template <class S, bool AT, class T>
-[[gnu::always_inline]] inline void strip(std::size_t rows, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                         const T* panels, std::size_t panel_K, std::size_t first_row, T* c,
-                                         std::size_t ldc, bool accumulate, const T* bias) {
+[[gnu::always_inline]] inline void strip(std::size_t height, std::size_t rows, std::size_t N, std::size_t K, const T* a,
+                                         std::size_t lda, const T* panels, std::size_t panel_K, std::size_t first_row,
+                                         T* c, std::size_t ldc, bool accumulate, const T* bias) {
   constexpr std::size_t W = S::width, NR = 2 * W;
   alignas(64) T edge[S::tile_rows * NR];
   alignas(64) T edge_bias[NR];
   for (std::size_t j = 0; j < N; j += NR) {
     const std::size_t n = (std::min)(NR, N - j);
-    const bool wide = n > W, partial = n != (wide ? NR : W);
+    const bool wide = n > W, partial = n != (wide ? NR : W), through_edge = partial || rows < height;
     const std::size_t w = wide ? NR : W;
     const T* b = panels + j * panel_K + first_row * w;
     const T* bias_at = bias == nullptr ? nullptr : bias + j;
@@ -207,13 +217,13 @@ template <class S, bool AT, class T>
       for (std::size_t x = 0; x < w; ++x) edge_bias[x] = x < n ? bias_at[x] : T(0);
       bias_at = edge_bias;
     }
-    T* out = partial ? edge : c + j;
-    const std::size_t ld = partial ? NR : ldc;
+    T* out = through_edge ? edge : c + j;
+    const std::size_t ld = through_edge ? NR : ldc;
     if (wide)
-      tile_any<S, 2, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
+      tile_any<S, 2, AT>(height, K, a, lda, b, out, ld, accumulate && !through_edge, bias_at);
     else
-      tile_any<S, 1, AT>(rows, K, a, lda, b, w, out, ld, accumulate && !partial, bias_at);
-    if (partial) {
+      tile_any<S, 1, AT>(height, K, a, lda, b, out, ld, accumulate && !through_edge, bias_at);
+    if (through_edge) {
       for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t x = 0; x < n; ++x) {
           T& to = c[i * ldc + j + x];
@@ -224,36 +234,69 @@ template <class S, bool AT, class T>
   }
 }
 
+/// Distance of the rows of a gathered strip of A.
+template <class S>
+inline constexpr std::size_t left_ld = (S::tile_rows + S::width - 1) / S::width * S::width;
+
+/// Strips of tile_rows columns of the (K,M) matrix `from`, one behind the other, for tiles with AT; M columns are left.
+/// Two strips at once read more of each cache line.
+template <class S, class T>
+[[gnu::always_inline]] inline void gather(const T* from, std::size_t ld, std::size_t M, std::size_t K,
+                                          std::size_t strips, T* to) {
+  constexpr std::size_t W = S::width;
+  for (std::size_t k = 0; k < K; ++k, from += ld, to += left_ld<S>) {
+    for (std::size_t s = 0; s < strips; ++s) {
+      for (std::size_t x = 0; x < left_ld<S>; x += W) {
+        typename S::vec v{};
+        const std::size_t at = s * S::tile_rows + x;
+        if (at < M) simd::load<S>(v, from + at, M - at);
+        *reinterpret_cast<typename S::vec*>(to + s * K * left_ld<S> + x) = v;
+      }
+    }
+  }
+}
+
+/// The same of fewer than 4 rows of a (M,K) matrix, zeros as rows up to 4.
+template <class S, class T>
+[[gnu::always_inline]] inline void gather_rows(const T* from, std::size_t ld, std::size_t rows, std::size_t K, T* to) {
+  for (std::size_t k = 0; k < K; ++k) {
+    for (std::size_t x = 0; x < 4; ++x) to[k * left_ld<S> + x] = x < rows ? from[x * ld + k] : T(0);
+  }
+}
+
 struct Multiply {
   template <class S, class T>
   [[gnu::always_inline]] static void run(const ProductArgs<T>* p, const Rhs<T>* right) {
     const std::size_t N = right->N, K = right->K;
-    constexpr std::size_t W = S::width;
-    constexpr std::size_t left_ld = (S::tile_rows + W - 1) / W * W;
-    alignas(64) T left[k_block * left_ld];  // a strip of transposed A, gathered
+    alignas(64) T left[2 * k_block * left_ld<S>];
     for (std::size_t j = 0; j < N; j += n_block) {
       const std::size_t n = (std::min)(n_block, N - j);
+      const T* panels = right->panels + j * right->panel_rows;
       for (std::size_t k = 0; k < K || k == 0; k += k_block) {
-        const std::size_t depth = (std::min)(k_block, K - k);
+        const std::size_t depth = (std::min)(k_block, K - k), first_row = right->first_row + k;
         const bool accumulate = p->accumulate || k > 0;
         const T* bias = p->bias != nullptr && k == 0 ? p->bias + j : nullptr;
+        std::size_t gathered = 0;  // strips that lie ready in `left`, from `taken` on
+        const T* taken = left;
         for (std::size_t i = 0; i < p->M;) {
-          const std::size_t rows = tile_height<S>(p->M - i);
+          const std::size_t height = tile_height<S>(p->M - i), rows = (std::min)(height, p->M - i);
           T* c = p->c + i * p->ldc + j;
-          if (p->transposed) {
-            const T* a = p->a + k * p->lda + i;
-            for (std::size_t r = 0; r < depth; ++r) {
-              typename S::vec v;
-              for (std::size_t x = 0; x < rows; x += W) {
-                simd::load<S>(v, a + r * p->lda + x, p->M - i - x);
-                simd::store<S>(left + r * left_ld + x, v, W);
-              }
-            }
-            strip<S, true>(rows, n, depth, left, left_ld, right->panels + j * right->panel_rows, right->panel_rows,
-                           right->first_row + k, c, p->ldc, accumulate, bias);
+          if (!p->transposed && rows == height) {
+            strip<S, false>(height, rows, n, depth, p->a + i * p->lda + k, p->lda, panels, right->panel_rows, first_row,
+                            c, p->ldc, accumulate, bias);
           } else {
-            strip<S, false>(rows, n, depth, p->a + i * p->lda + k, p->lda, right->panels + j * right->panel_rows,
-                            right->panel_rows, right->first_row + k, c, p->ldc, accumulate, bias);
+            if (!p->transposed) {
+              taken = left;
+              gather_rows<S>(p->a + i * p->lda + k, p->lda, rows, depth, left);
+            } else if (gathered == 0) {
+              gathered = p->M - i >= 2 * S::tile_rows ? 2 : 1;
+              gather<S>(p->a + k * p->lda + i, p->lda, p->M - i, depth, gathered, left);
+              taken = left;
+            }
+            strip<S, true>(height, rows, n, depth, taken, left_ld<S>, panels, right->panel_rows, first_row, c, p->ldc,
+                           accumulate, bias);
+            if (gathered > 0) --gathered;
+            taken += depth * left_ld<S>;
           }
           i += rows;
         }
