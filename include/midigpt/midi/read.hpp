@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -69,23 +70,25 @@ class MidiReader {
   }
 
  private:
-  /// Uninitialised room for T, kept from file to file. Written by index after make_room.
+  /// Uninitialised room for T, kept from file to file. Elements are written before they are read.
   template <class T>
   class Pile {
+    static_assert(std::is_trivially_copyable_v<T> && alignof(T) <= alignof(std::max_align_t));
+
    public:
-    [[nodiscard]] T* data() noexcept { return data_.get(); }
+    [[nodiscard]] T* data() noexcept { return static_cast<T*>(static_cast<void*>(bytes_.get())); }
     [[nodiscard]] std::size_t room() const noexcept { return room_; }
     /// Half as much again, or `wanted`; the first `used` elements stay.
     void grow(std::size_t used, std::size_t wanted) {
       const std::size_t room = (std::max)(wanted, room_ + room_ / 2 + 16);
-      auto bigger = std::make_unique_for_overwrite<T[]>(room);
-      std::copy_n(data_.get(), used, bigger.get());
-      data_ = std::move(bigger);
+      auto bigger = std::make_unique_for_overwrite<std::byte[]>(room * sizeof(T));
+      if (used != 0) std::memcpy(bigger.get(), bytes_.get(), used * sizeof(T));
+      bytes_ = std::move(bigger);
       room_ = room;
     }
 
    private:
-    std::unique_ptr<T[]> data_;
+    std::unique_ptr<std::byte[]> bytes_;
     std::size_t room_ = 0;
   };
 
