@@ -16,11 +16,10 @@
 #include <midigpt/codec/text.hpp>
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
-#include <midigpt/core/file.hpp>
+#include <midigpt/core/parallel.hpp>
 #include <midigpt/midi/edit.hpp>
 #include <midigpt/midi/folder.hpp>
 #include <midigpt/midi/procedural.hpp>
-#include <midigpt/midi/read.hpp>
 
 namespace midigpt {
 inline namespace v0 {
@@ -140,21 +139,17 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
   ReadOptions read{.repair = true};
   // the author's program read files through pretty_midi, which pairs notes by a rule of its own
   if (options.codec == CodecKind::theremin_compat) read.pairing = Pairing::pretty_midi;
-  for (std::size_t i = 0; i < paths.size(); ++i) {
-    ReadReport report;
-    auto bytes = read_file(paths[i], read.max_bytes);
-    auto scores = bytes ? parse_midi_sequences(*bytes, read, &report) : Result<std::vector<Score>>(bytes.error());
-    if (!scores) {
-      corpus.skipped.push_back({paths[i], describe(scores.error())});
-    } else {
-      if (report.mend_count > 0) ++corpus.mended_files;
-      corpus.mends += report.mend_count;
-      for (std::size_t s = 0; s < scores->size(); ++s) {
-        detail::corpus::add_score(corpus, scores->size() == 1 ? paths[i] : paths[i] + "#" + std::to_string(s), (*scores)[s]);
-      }
+  ThreadPool pool(1);  // reading is a small part of the way
+  load_folder(paths, {.read = read}, pool, [&](LoadedFile file) {
+    if (file.error) corpus.skipped.push_back({file.path, describe(*file.error)});
+    corpus.mended_files += file.report.mend_count > 0;
+    corpus.mends += file.report.mend_count;
+    for (std::size_t s = 0; s < file.scores.size(); ++s) {
+      detail::corpus::add_score(corpus, file.scores.size() == 1 ? file.path : file.path + "#" + std::to_string(s), file.scores[s]);
     }
-    if (options.on_progress) options.on_progress(i + 1, paths.size());
-  }
+    if (options.on_progress) options.on_progress(file.index + 1, paths.size());
+    return true;
+  });
   split_by_content(corpus.pieces, options.held_out);
   return corpus;
 }
