@@ -1,83 +1,120 @@
-// lstm_melody [STEPS]: version 1's idea on melodies of its own making. Notes -> fields -> LSTM -> a new melody, in
-// out/.
+// lstm_melody [SECONDS [FOLDER]]: version 1's idea. Notes -> fields -> LSTM -> new notes, in out/.
+//   SECONDS of one core go into training; without a folder it learns from melodies of its own making. The held-out figure is
+//   the mean over every fourth held-out note with 25 notes before it: bits for step, pitch, duration and velocity together.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <midigpt/codec/text.hpp>
 #include <midigpt/core/utf8.hpp>
-#include <midigpt/midi/procedural.hpp>
 #include <midigpt/midi/write.hpp>
 #include <midigpt/nn/lstm.hpp>
+#include <midigpt/pipeline/corpus.hpp>
 #include <midigpt/train/optimizer.hpp>
 
 using namespace midigpt;
 
 namespace {
 
-constexpr std::size_t k_fields = 4, k_window = 25;
+constexpr std::size_t k_fields = 4, k_window = 25, k_values = k_fields * (k_window + 1);
+using Fields = std::vector<std::int32_t>;  // of one piece's notes: step, pitch, duration, velocity
 
-/// The fields of one melody's notes: step, pitch, duration, velocity.
-std::vector<std::int32_t> melody(std::uint64_t seed) {
-  const Score score = dice({.seed = seed, .bars = 16, .style = DiceStyle::melody});
-  std::vector<std::int32_t> fields;
-  for (const char32_t c : utf8_code_points(to_text(score, CodecKind::theremin))) {
+Fields fields_of(const Piece& piece) {
+  Fields fields;
+  for (const char32_t c : utf8_code_points(piece.text)) {
     const NoteBits n = PackedNote::unpack(c);
     fields.insert(fields.end(), {n.step, n.pitch, n.duration, n.velocity});
   }
   return fields;
 }
 
-/// B windows drawn inside melodies, none across two.
-std::vector<std::int32_t> windows(const std::vector<std::vector<std::int32_t>>& melodies, std::size_t B, Rng& rng) {
-  std::vector<std::int32_t> out;
+/// B windows drawn inside pieces, none across two.
+Fields windows(const std::vector<Fields>& pieces, std::size_t B, Rng& rng) {
+  Fields out;
   for (std::size_t b = 0; b < B; ++b) {
-    const auto& m = melodies[rng.below(static_cast<std::uint32_t>(melodies.size()))];
-    const std::size_t places = m.size() / k_fields - k_window;
-    const auto at = static_cast<std::ptrdiff_t>(k_fields * rng.below(static_cast<std::uint32_t>(places)));
-    out.insert(out.end(), m.begin() + at, m.begin() + at + static_cast<std::ptrdiff_t>(k_fields * (k_window + 1)));
+    const Fields& piece = pieces[rng.below(static_cast<std::uint32_t>(pieces.size()))];
+    const auto places = static_cast<std::uint32_t>((piece.size() - k_values) / k_fields + 1);
+    const auto at = piece.begin() + static_cast<std::ptrdiff_t>(k_fields * rng.below(places));
+    out.insert(out.end(), at, at + static_cast<std::ptrdiff_t>(k_values));
   }
   return out;
 }
 
+double held_out_bits(FieldLstm<float>& model, const std::vector<Fields>& pieces) {
+  Loss sum;
+  Fields batch;
+  const auto judge = [&] {
+    const Loss loss = model.loss(batch);
+    sum.nats += loss.nats;
+    sum.count += loss.count;
+    batch.clear();
+  };
+  for (const Fields& piece : pieces) {
+    for (std::size_t at = 0; at + k_values <= piece.size(); at += 4 * k_fields) {
+      batch.insert(batch.end(), piece.begin() + static_cast<std::ptrdiff_t>(at), piece.begin() + static_cast<std::ptrdiff_t>(at + k_values));
+      if (batch.size() == 256 * k_values) judge();
+    }
+  }
+  if (!batch.empty()) judge();
+  return sum.mean() / std::log(2.0);
+}
+
+double core_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int steps = argc > 1 ? std::atoi(argv[1]) : 400;
-  std::vector<std::vector<std::int32_t>> train, held_out;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
-    auto fields = melody(seed);
-    if (fields.size() <= k_fields * (k_window + 1)) continue;
-    (seed % 10 == 0 ? held_out : train).push_back(std::move(fields));
+  const double seconds = argc > 1 ? std::atof(argv[1]) : 30;
+  Corpus corpus;
+  if (argc > 2) {
+    const auto files = find_midi_files(argv[2]);
+    if (!files) return std::fprintf(stderr, "lstm_melody: %s\n", describe(files.error()).c_str()), 1;
+    corpus = corpus_from_files(*files, {.codec = CodecKind::theremin});
+  } else {
+    corpus = corpus_from_generator(300, 1, {.bars = 16, .style = DiceStyle::melody}, {.codec = CodecKind::theremin});
   }
+  for (const SkippedFile& s : corpus.skipped) std::fprintf(stderr, "skipped %s: %s\n", s.name.c_str(), s.reason.c_str());
+  std::fprintf(stderr, "%s\n", summary(corpus).c_str());
+  std::vector<Fields> train, held_out;
+  for (const Piece& p : corpus.pieces) {
+    Fields fields = fields_of(p);
+    if (fields.size() >= k_values) (p.held_out ? held_out : train).push_back(std::move(fields));
+  }
+  if (train.empty() || held_out.empty()) return std::fprintf(stderr, "lstm_melody: too few pieces of more than 25 notes\n"), 1;
+
   FieldLstm<float> model;
   model.init(1);
   AdamW<float> optimizer(model.parameters(), {.beta2 = 0.999, .weight_decay = 0.0});
-  ThreadPool pool;
-  Rng rng(2), test_rng(3);
-  const auto test = windows(held_out, 256, test_rng);
-  const auto bits = [](const Loss& loss) { return loss.mean() / std::log(2.0); };
-  for (int step = 0; step <= steps; ++step) {
-    if (step % 100 == 0) std::printf("step %4d   held out %.2f bits per note\n", step, bits(model.loss(test)));
+  ThreadPool pool(1);
+  Rng rng(2);
+  double spent = 0;
+  for (int step = 0; spent < seconds; ++step) {
+    if (step % 1000 == 0) std::printf("step %5d   %5.1f s   held out %.2f bits per note\n", step, spent, held_out_bits(model, held_out));
+    const double start = core_seconds();
     (void)model.loss_and_gradients(windows(train, 64, rng));
-    optimizer.step(0.005, (std::min)(1.0, 1.0 / optimizer.grad_norm(pool)), pool);  // gradients clipped at norm 1
+    const double rate = 0.005 * (1 - 0.9 * spent / seconds);
+    optimizer.step(rate, (std::min)(1.0, 1.0 / optimizer.grad_norm(pool)), pool);  // gradients clipped at norm 1
+    spent += core_seconds() - start;
   }
+  std::printf("trained %.1f s   held out %.3f bits per note\n", spent, held_out_bits(model, held_out));
 
-  const auto& prompt = held_out[0];
-  std::vector<std::int32_t> notes(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(k_fields * k_window));
+  Fields notes(held_out[0].begin(), held_out[0].begin() + static_cast<std::ptrdiff_t>(k_fields * k_window));
+  const double before = core_seconds();
   for (int i = 0; i < 100; ++i) {
     const auto next = model.next(std::span(notes).last(k_fields * k_window), 0.9, rng);
     notes.insert(notes.end(), next.begin(), next.end());
   }
+  const double rate = 100 / (core_seconds() - before);
   std::string text;
   for (std::size_t i = 0; i < notes.size(); i += k_fields) {
     utf8_append(text, PackedNote::pack({(std::max)(1, notes[i + 3]), notes[i], notes[i + 2], notes[i + 1]}));
   }
   std::filesystem::create_directories("out");
   write_midi("out/lstm_melody.mid", from_text(text, CodecKind::theremin)).value();
-  std::printf("out/lstm_melody.mid: 25 notes given, 100 made\n");
+  std::printf("out/lstm_melody.mid: 25 notes given, 100 made, %.0f notes a second\n", rate);
 }
