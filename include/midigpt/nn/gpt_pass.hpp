@@ -2,8 +2,8 @@
 //   Depth first: a few sequences (a micro-batch) go through the whole net forward and back before the next ones start,
 //   so that what they leave behind stays in the caches and memory does not grow with the batch. Threads by lanes: the
 //   micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds to them in order;
-//   the lanes' gradients are added in lane order. Who runs a lane does not matter: any number of threads gives the same
-//   bits. Large models have one lane, and the threads share each operation instead: every task packs its own columns of
+//   the lanes' gradients are added in lane order. As many lanes as there are threads run at a time, then their sums
+//   are added and their memory serves the next ones: any number of threads gives the same bits. Large models have one lane, and the threads share each operation instead: every task packs its own columns of
 //   a weight on the way, so that neither packed weights nor second gradients are kept.
 #pragma once
 
@@ -53,19 +53,26 @@ class GptWorkspace {
     const std::size_t denominator = how.denominator > 0 ? how.denominator : (std::max<std::size_t>)(total.count, 1);
     grad_scale_ = static_cast<T>(1.0 / static_cast<double>(denominator));
     dropout_seed_ = how.dropout_seed;
-    pool.run(cut_.lanes, [&](std::size_t lane, std::size_t worker) {
-      if (!gradients.empty()) start_lane(lane, gradients, how.accumulate);
-      lane_nats_[lane] = 0;
-      for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
-        const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
-        detail::gpt::WorkerMemory<T>& w = memory_[memory_of(lane, worker)];
-        forward(w, batch, first, n);
-        lane_nats_[lane] += head(w, batch, first, n, lane);
-        if (cut_.training) backward(w, batch, first, n, lane);
-      }
-    });
+    const std::size_t round = cut_.training ? cut_.slots : cut_.lanes;
+    for (std::size_t begin = 0; begin < cut_.lanes; begin += round) {
+      const std::size_t lanes = (std::min)(round, cut_.lanes - begin);
+      pool.run(lanes, [&](std::size_t slot, std::size_t worker) {
+        const std::size_t lane = begin + slot;
+        const bool adds = how.accumulate && lane == 0;  // to gradients that are there already
+        if (cut_.training) start_lane(lane, slot, gradients, adds);
+        lane_nats_[lane] = 0;
+        for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
+          const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
+          detail::gpt::WorkerMemory<T>& w = memory_[memory_of(lanes, slot, worker)];
+          const Target to{slot, adds || m > lane};
+          forward(w, batch, first, n);
+          lane_nats_[lane] += head(w, batch, first, n, to);
+          if (cut_.training) backward(w, batch, first, n, to);
+        }
+      });
+      if (cut_.training) reduce(pool, gradients, begin, lanes);
+    }
     for (const double nats : lane_nats_) total.nats += nats;
-    if (cut_.training && cut_.lanes > 1) reduce(pool, gradients);
     return total;
   }
 
@@ -74,7 +81,7 @@ class GptWorkspace {
                   ThreadPool& pool, std::span<T> out) {
     prepare(config, parameters, table, batch, pool, false);
     pool.run(cut_.lanes, [&](std::size_t lane, std::size_t worker) {
-      detail::gpt::WorkerMemory<T>& w = memory_[memory_of(lane, worker)];
+      detail::gpt::WorkerMemory<T>& w = memory_[memory_of(cut_.lanes, lane, worker)];
       for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
         const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
         forward(w, batch, first, n);
@@ -83,10 +90,16 @@ class GptWorkspace {
     });
   }
 
-  /// Each lane has memory of its own where there are fewer lanes than workers, else each worker.
-  [[nodiscard]] std::size_t memory_of(std::size_t lane, std::size_t worker) const noexcept {
-    return cut_.lanes <= cut_.workers ? lane : worker;
+  /// Each task has memory of its own where there are no more than workers, else each worker.
+  [[nodiscard]] std::size_t memory_of(std::size_t tasks, std::size_t task, std::size_t worker) const noexcept {
+    return tasks <= cut_.workers ? task : worker;
   }
+
+  /// Where a micro-batch's gradients go: lane memory, and whether matrices are added to what is there.
+  struct Target {
+    std::size_t slot;
+    bool add;
+  };
 
   // ---- the plan --------------------------------------------------------------------------------------------------
 
@@ -124,7 +137,7 @@ class GptWorkspace {
       plan_worker(memory_[w], arena, whole);
     }
     lane_nats_.assign(cut.lanes, 0.0);
-    lane_gradients_.resize(training ? (std::max)(lane_gradients_.size(), cut.lanes) : lane_gradients_.size());
+    lane_gradients_.resize(training ? (std::max)(lane_gradients_.size(), cut.slots) : lane_gradients_.size());
     if (!training) return;
     offsets_.clear();
     slices_.clear();
@@ -139,8 +152,8 @@ class GptWorkspace {
       if (direct) at += (size + 15) / 16 * 16;
     }
     gradient_size_ = at;
-    for (std::size_t lane = 1; lane < cut.lanes; ++lane) lane_gradients_[lane].reserve(at);
-    lane_pointers_.resize(cut.lanes * parameters.size());
+    for (std::size_t slot = cut.lanes > cut.slots ? 0 : 1; slot < cut.slots; ++slot) lane_gradients_[slot].reserve(at);
+    slot_pointers_.resize(cut.slots * parameters.size());
   }
 
   [[nodiscard]] detail::gpt::Cut cut_for(const GptConfig& config, Parameters parameters, const TokenBatch& batch,
@@ -159,6 +172,7 @@ class GptWorkspace {
     cut.micros = (batch.B + cut.sequences - 1) / cut.sequences;
     cut.lanes = (std::min)(training || cut.shared ? most : cut.micros, cut.micros);
     if (!cut.shared) cut.workers = (std::min)(cut.workers, cut.lanes);
+    cut.slots = (std::min)(cut.workers, cut.lanes);
     const std::size_t rows = cut.sequences * batch.T, vocab = static_cast<std::size_t>(config.vocab_size);
     cut.head_cols = cut.shared ? 2048 : 256;
     cut.head_rows = (std::min)(rows, (std::clamp)(std::size_t{1} << 22, 112 * vocab, 256 * vocab) / vocab);
@@ -181,18 +195,17 @@ class GptWorkspace {
         continue;
       }
       m.x = arena.take(M * C);
-      m.norm1 = arena.take(M * C);
       m.stats1 = arena.take(2 * M);
       m.qkv = arena.take(3 * M * C);
       m.log_sums = arena.take(M * heads_);
       m.y = arena.take(M * C);
       m.x2 = arena.take(M * C);
-      m.norm2 = arena.take(M * C);
       m.stats2 = arena.take(2 * M);
       m.fc = arena.take(4 * M * C);
-      m.gelu = arena.take(4 * M * C);
       if (l == 0) w.dx = arena.take(M * C);
     }
+    w.norm = arena.take(M * C);
+    w.gelu = arena.take(4 * M * C);
     w.x_final = arena.take(M * C);
     w.norm_f = arena.take(M * C);
     w.stats_f = arena.take(2 * M);
@@ -298,9 +311,9 @@ class GptWorkspace {
     });
   }
 
-  /// c (K,N) += x^T b, b (M,N) packed.
-  void add_transposed(const T* x, std::size_t ldx, std::size_t K, const Rhs<T>& b, T* c) const {
-    const ProductArgs<T> args{.a = x, .lda = ldx, .transposed = true, .M = K, .c = c, .ldc = b.N, .accumulate = true};
+  /// c (K,N) := x^T b, or c += x^T b with `add`; b (M,N) packed.
+  void multiply_transposed(const T* x, std::size_t ldx, std::size_t K, const Rhs<T>& b, T* c, bool add) const {
+    const ProductArgs<T> args{.a = x, .lda = ldx, .transposed = true, .M = K, .c = c, .ldc = b.N, .accumulate = add};
     if (!cut_.shared) return Product::multiply(options_.isa, args, b);
     pool_->run((K + k_rows - 1) / k_rows, [&](std::size_t i, std::size_t) {
       ProductArgs<T> mine = args;
@@ -319,22 +332,22 @@ class GptWorkspace {
                [&](std::size_t i, std::size_t) { f(i * piece, (std::min)(piece, total - i * piece)); });
   }
 
-  /// dw (K,N) += x^T dy over M rows.
-  void add_weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels,
-                           T* dw) const {
+  /// dw (K,N) := x^T dy over M rows, or += with `add`.
+  void weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels, T* dw,
+                       bool add) const {
     Rhs<T> right{.data = dy, .ld = N, .transposed = false, .K = M, .N = N};
     Product::pack(options_.isa, right, panels);
-    add_transposed(x, K, K, right, dw);
+    multiply_transposed(x, K, K, right, dw, add);
   }
 
   [[nodiscard]] const T* parameter(std::size_t layer, detail::gpt::InLayer which) const noexcept {
     return parameters_[detail::gpt::Places(config_).layers + 12 * layer + which].value.data();
   }
-  [[nodiscard]] T* gradient(std::size_t lane, std::size_t layer, detail::gpt::InLayer which) const noexcept {
-    return gradient(lane, detail::gpt::Places(config_).layers + 12 * layer + which);
+  [[nodiscard]] T* gradient(Target to, std::size_t layer, detail::gpt::InLayer which) const noexcept {
+    return gradient(to, detail::gpt::Places(config_).layers + 12 * layer + which);
   }
-  [[nodiscard]] T* gradient(std::size_t lane, std::size_t place) const noexcept {
-    return lane_pointers_[lane * parameters_.size() + place];
+  [[nodiscard]] T* gradient(Target to, std::size_t place) const noexcept {
+    return slot_pointers_[to.slot * parameters_.size() + place];
   }
 
   [[nodiscard]] bool drops() const noexcept { return cut_.training && config_.dropout > 0.0f; }
@@ -368,18 +381,18 @@ class GptWorkspace {
       const LayerMemory<T>& m = w.layers[l];
       const Weight* weight = weights_.data() + 4 * l;
       T* next = l + 1 < layers_ ? w.layers[l + 1].x : w.x_final;
-      call<detail::kernels::LayerNormForward>(M, C, cst(m.x), parameter(l, ln_1), parameter(l, ln_1_bias), m.norm1,
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x), parameter(l, ln_1), parameter(l, ln_1_bias), w.norm,
                                               m.stats1);
-      multiply(m.norm1, C, M, weight[0].forward, m.qkv, 3 * C, false, parameter(l, c_attn_bias));
+      multiply(w.norm, C, M, weight[0].forward, m.qkv, 3 * C, false, parameter(l, c_attn_bias));
       attend(w, m, l, first, n, false);
       residual(w, m.y, C, M, weight[1].forward, parameter(l, c_proj_bias), m.x, m.x2, Site::attention, l, first, n);
-      call<detail::kernels::LayerNormForward>(M, C, cst(m.x2), parameter(l, ln_2), parameter(l, ln_2_bias), m.norm2,
+      call<detail::kernels::LayerNormForward>(M, C, cst(m.x2), parameter(l, ln_2), parameter(l, ln_2_bias), w.norm,
                                               m.stats2);
-      multiply(m.norm2, C, M, weight[2].forward, m.fc, 4 * C, false, parameter(l, c_fc_bias));
+      multiply(w.norm, C, M, weight[2].forward, m.fc, 4 * C, false, parameter(l, c_fc_bias));
       pieces(4 * M * C, k_slice, [&](std::size_t i, std::size_t size) {
-        call<detail::kernels::GeluForward>(size, cst(m.fc + i), m.gelu + i);
+        call<detail::kernels::GeluForward>(size, cst(m.fc + i), w.gelu + i);
       });
-      residual(w, m.gelu, 4 * C, M, weight[3].forward, parameter(l, mlp_proj_bias), m.x2, next, Site::mlp, l, first, n);
+      residual(w, w.gelu, 4 * C, M, weight[3].forward, parameter(l, mlp_proj_bias), m.x2, next, Site::mlp, l, first, n);
     }
     call<detail::kernels::LayerNormForward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
                                             cst(parameters_[places.ln_f + 1].value.data()), w.norm_f, w.stats_f);
@@ -437,7 +450,7 @@ class GptWorkspace {
   /// each (rows, head_cols), as exponentials relative to the row's maximum so far; the factors follow when all are
   /// known.
   double head(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n,
-              std::size_t lane) const {
+              Target to) const {
     const std::size_t C = width_, total = n * cut_.T, cols = cut_.head_cols, blocks = (vocab_ + cols - 1) / cols;
     const detail::gpt::Places places(config_);
     double nats = 0;
@@ -471,7 +484,7 @@ class GptWorkspace {
       if (!cut_.training) continue;
       Rhs<T> right{.data = h, .ld = C, .transposed = false, .K = R, .N = C};
       Product::pack(options_.isa, right, w.panels);
-      T* dhead = gradient(lane, config_.tie_weights ? places.wte : places.head);
+      T* dhead = gradient(to, config_.tie_weights ? places.wte : places.head);
       for (std::size_t b = 0; b < blocks; ++b) {
         at_block(b);
         for (std::size_t i = 0; i < R; ++i) {
@@ -483,54 +496,62 @@ class GptWorkspace {
           call<detail::kernels::SoftmaxBackward>(&part, cst(w.row_factor + i), grad_scale_);
         });
         multiply(block.x, cols, R, head_backward_.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
-        add_transposed(block.x, cols, block.cols, right, dhead + b * cols * C);
+        multiply_transposed(block.x, cols, block.cols, right, dhead + b * cols * C, to.add || r > 0);
       }
     }
     return nats;
   }
 
   void backward(detail::gpt::WorkerMemory<T>& w, const TokenBatch& batch, std::size_t first, std::size_t n,
-                std::size_t lane) const {
+                Target to) const {
     using namespace detail::gpt;
     const std::size_t C = width_, time = cut_.T, M = n * time;
     const Places places(config_);
     std::fill_n(w.dx, M * C, T(0));
-    call<detail::kernels::LayerNormBackward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
-                                             cst(w.stats_f), cst(w.dnorm), w.dx, gradient(lane, places.ln_f),
-                                             gradient(lane, places.ln_f + 1));
+    call<detail::kernels::LayerNormBackward>(
+        M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
+        cst(parameters_[places.ln_f + 1].value.data()), cst(w.stats_f), cst(w.dnorm), w.dx, gradient(to, places.ln_f),
+        gradient(to, places.ln_f + 1), static_cast<T*>(nullptr));
     for (std::size_t l = layers_; l-- > 0;) {
       const LayerMemory<T>& m = w.layers[l];
       const Weight* weight = weights_.data() + 4 * l;
       const T* dout = branch(w, Site::mlp, l, first, n);
-      call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, mlp_proj_bias));
+      call<detail::kernels::ColumnSums>(M, C, dout, gradient(to, l, mlp_proj_bias));
       multiply(dout, C, M, weight[3].backward, w.dfc, 4 * C);
-      add_weight_gradient(m.gelu, 4 * C, dout, C, M, w.panels, gradient(lane, l, mlp_proj));
       pieces(4 * M * C, k_slice, [&](std::size_t i, std::size_t size) {
-        call<detail::kernels::GeluBackward>(size, cst(m.fc + i), w.dfc + i);
+        call<detail::kernels::GeluBackward>(size, cst(m.fc + i), w.dfc + i, w.gelu + i);
       });
-      call<detail::kernels::ColumnSums>(M, 4 * C, cst(w.dfc), gradient(lane, l, c_fc_bias));
+      weight_gradient(w.gelu, 4 * C, dout, C, M, w.panels, gradient(to, l, mlp_proj), to.add);
+      call<detail::kernels::ColumnSums>(M, 4 * C, cst(w.dfc), gradient(to, l, c_fc_bias));
       multiply(w.dfc, 4 * C, M, weight[2].backward, w.dnorm, C);
-      add_weight_gradient(m.norm2, C, w.dfc, 4 * C, M, w.panels, gradient(lane, l, c_fc));
-      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x2), parameter(l, ln_2), cst(m.stats2), cst(w.dnorm), w.dx,
-                                               gradient(lane, l, ln_2), gradient(lane, l, ln_2_bias));
+      norm_backward(w, m.x2, m.stats2, M, l, ln_2, to);
+      weight_gradient(w.norm, C, w.dfc, 4 * C, M, w.panels, gradient(to, l, c_fc), to.add);
       dout = branch(w, Site::attention, l, first, n);
-      call<detail::kernels::ColumnSums>(M, C, dout, gradient(lane, l, c_proj_bias));
+      call<detail::kernels::ColumnSums>(M, C, dout, gradient(to, l, c_proj_bias));
       multiply(dout, C, M, weight[1].backward, w.dy, C);
-      add_weight_gradient(m.y, C, dout, C, M, w.panels, gradient(lane, l, c_proj));
+      weight_gradient(m.y, C, dout, C, M, w.panels, gradient(to, l, c_proj), to.add);
       attend(w, m, l, first, n, true);
-      call<detail::kernels::ColumnSums>(M, 3 * C, cst(w.dqkv), gradient(lane, l, c_attn_bias));
+      call<detail::kernels::ColumnSums>(M, 3 * C, cst(w.dqkv), gradient(to, l, c_attn_bias));
       multiply(w.dqkv, 3 * C, M, weight[0].backward, w.dnorm, C);
-      add_weight_gradient(m.norm1, C, w.dqkv, 3 * C, M, w.panels, gradient(lane, l, c_attn));
-      call<detail::kernels::LayerNormBackward>(M, C, cst(m.x), parameter(l, ln_1), cst(m.stats1), cst(w.dnorm), w.dx,
-                                               gradient(lane, l, ln_1), gradient(lane, l, ln_1_bias));
+      norm_backward(w, m.x, m.stats1, M, l, ln_1, to);
+      weight_gradient(w.norm, C, w.dqkv, 3 * C, M, w.panels, gradient(to, l, c_attn), to.add);
     }
     if (drops()) drop(Site::embedding, 0, first, n, w.dx);
-    T *dwte = gradient(lane, places.wte), *dwpe = gradient(lane, places.wpe);
+    T *dwte = gradient(to, places.wte), *dwpe = gradient(to, places.wpe);
     for (std::size_t i = 0; i < M; ++i) {
       const auto id = static_cast<std::size_t>(batch.ids[first * time + i]);
       call<detail::kernels::AddScaled>(C, T(1), cst(w.dx + i * C), dwte + id * C);
       call<detail::kernels::AddScaled>(C, T(1), cst(w.dx + i * C), dwpe + i % time * C);
     }
+  }
+
+  /// Through one layer's norm: dx += ..., and w.norm := what it gave in the forward pass.
+  void norm_backward(detail::gpt::WorkerMemory<T>& w, const T* x, const T* stats, std::size_t M, std::size_t layer,
+                     detail::gpt::InLayer which, Target to) const {
+    const auto bias = static_cast<detail::gpt::InLayer>(which + 1);
+    call<detail::kernels::LayerNormBackward>(M, width_, x, parameter(layer, which), parameter(layer, bias), stats,
+                                             cst(w.dnorm), w.dx, gradient(to, layer, which), gradient(to, layer, bias),
+                                             w.norm);
   }
 
   /// The slope at the end of a residual branch: dx, with the dropout of the branch.
@@ -544,21 +565,33 @@ class GptWorkspace {
 
   // ---- lanes -----------------------------------------------------------------------------------------------------
 
-  /// Lane 0 adds straight into the parameters' gradients, the others into memory of their own.
-  void start_lane(std::size_t lane, std::span<Parameter<T>> gradients, bool accumulate) {
+  /// Lane 0 works straight on the parameters' gradients, the others on memory of their slot. The matrices of the
+  /// layers and the head are stored before anything is added to them and need no zeros.
+  void start_lane(std::size_t lane, std::size_t slot, std::span<Parameter<T>> gradients, bool adds) {
+    const detail::gpt::Places places(config_);
+    const auto stored = [&](std::size_t i) {
+      if (i == (config_.tie_weights ? places.wte : places.head)) return true;
+      if (i < places.layers || i >= places.ln_f) return false;
+      const std::size_t in_layer = (i - places.layers) % 12;
+      return in_layer == detail::gpt::c_attn || in_layer == detail::gpt::c_proj || in_layer == detail::gpt::c_fc ||
+             in_layer == detail::gpt::mlp_proj;
+    };
     for (std::size_t i = 0; i < gradients.size(); ++i) {
-      T* own = lane == 0 ? gradients[i].grad.data() : lane_gradients_[lane].data() + offsets_[i];
-      lane_pointers_[lane * gradients.size() + i] = own;
-      if (lane == 0 && !accumulate) std::fill_n(own, gradients[i].grad.size(), T(0));
+      T* own = lane == 0 ? gradients[i].grad.data() : lane_gradients_[slot].data() + offsets_[i];
+      slot_pointers_[slot * gradients.size() + i] = own;
+      const bool summed = config_.n_feature == 0 || i != places.features;
+      if (summed && !adds && !stored(i)) std::fill_n(own, gradients[i].grad.size(), T(0));
     }
-    if (lane > 0) std::fill_n(lane_gradients_[lane].data(), gradient_size_, T(0));
   }
 
-  void reduce(ThreadPool& pool, std::span<Parameter<T>> gradients) {
+  /// Adds the gradients of lanes [begin, begin + lanes), but for lane 0, in their order.
+  void reduce(ThreadPool& pool, std::span<Parameter<T>> gradients, std::size_t begin, std::size_t lanes) {
+    const std::size_t first = begin == 0 ? 1 : 0;
+    if (first >= lanes) return;
     pool.run(slices_.size(), [&](std::size_t i, std::size_t) {
       const Slice& s = slices_[i];
-      for (std::size_t lane = 1; lane < cut_.lanes; ++lane) {
-        call<detail::kernels::AddScaled>(s.size, T(1), cst(lane_gradients_[lane].data() + offsets_[s.place] + s.begin),
+      for (std::size_t slot = first; slot < lanes; ++slot) {
+        call<detail::kernels::AddScaled>(s.size, T(1), cst(lane_gradients_[slot].data() + offsets_[s.place] + s.begin),
                                          gradients[s.place].grad.data() + s.begin);
       }
     });
@@ -583,7 +616,7 @@ class GptWorkspace {
   detail::AlignedBuffer<T> panel_block_, table_block_;  // the latter: wte + F A
   std::vector<detail::gpt::WorkerMemory<T>> memory_;
   std::vector<detail::AlignedBuffer<T>> lane_gradients_;
-  std::vector<T*> lane_pointers_;
+  std::vector<T*> slot_pointers_;
   std::vector<double> lane_nats_;
   std::vector<std::size_t> offsets_;
   std::vector<Slice> slices_;

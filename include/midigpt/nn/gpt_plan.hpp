@@ -15,7 +15,7 @@ inline namespace v0 {
 /// 0 = chosen from the model's size. Another number of lanes or of tokens changes the last bits of the gradients.
 struct GptWorkspaceOptions {
   Isa isa = best_isa();
-  std::size_t lanes = 0;                 // the most threads that can work; each one costs a copy of the gradients
+  std::size_t lanes = 0;                 // the most threads that can work; each thread costs a copy of the gradients
   std::size_t micro_tokens = 0;          // tokens of a micro-batch, rounded to whole sequences
   std::size_t shared_from = 32'000'000;  // a model of more numbers has one lane, and threads share its operations
 };
@@ -67,16 +67,18 @@ struct Arena {
   }
 };
 
-/// What one layer leaves for its backward pass, M rows each.
+/// What one layer leaves for its backward pass, M rows each. What the norms and GELU gave is made anew there: cheaper
+/// than a trip through memory.
 template <class T>
 struct LayerMemory {
-  T *x, *norm1, *stats1, *qkv, *log_sums, *y, *x2, *norm2, *stats2, *fc, *gelu;
+  T *x, *stats1, *qkv, *log_sums, *y, *x2, *stats2, *fc;
 };
 
 /// What one worker needs for one micro-batch.
 template <class T>
 struct WorkerMemory {
   std::vector<LayerMemory<T>> layers;
+  T *norm, *gelu;  // of the layer at hand
   T *x_final, *norm_f, *stats_f;
   T *logits, *row_max, *row_sum, *row_shift, *row_target, *row_factor;
   T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention, *chunk;
@@ -88,7 +90,8 @@ struct Cut {
   std::size_t B = 0, T = 0, workers = 0;
   bool training = false, shared = false;  // shared: one lane, whose operations all threads share
   std::size_t sequences = 0;              // of a micro-batch
-  std::size_t micros = 0, lanes = 0, head_rows = 0, head_cols = 0;
+  std::size_t micros = 0, lanes = 0, slots = 0;  // slots: lanes that run at a time
+  std::size_t head_rows = 0, head_cols = 0;
 
   friend bool operator==(const Cut&, const Cut&) = default;
 };

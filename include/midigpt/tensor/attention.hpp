@@ -48,10 +48,11 @@ template <class S, class T>
   return end;
 }
 
-/// P := softmax of one block of scores s (rows i0..., of which row i uses 0..i); zero behind, up to column n.
+/// s := e^(s - the row's maximum) for one block of scores (rows i0..., of which row i uses 0..i), zero behind, up to
+/// column n: the softmax but for the factor inverses[row].
 template <class S, class T>
 [[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld,
-                                                T scale, T* s, T* log_sums) {
+                                                T scale, T* s, T* log_sums, T* inverses) {
   using V = typename S::vec;
   for (std::size_t r = 0; r < rows; ++r) {
     T* x = s + r * ld;
@@ -69,9 +70,9 @@ template <class S, class T>
       *reinterpret_cast<V*>(x + c) = v;
       total += v;
     }
-    const T sum = simd::sum<S>(total), inverse = T(1) / sum;
+    const T sum = simd::sum<S>(total);
+    inverses[r] = T(1) / sum;
     log_sums[i0 + r] = high * scale + std::log(sum);
-    for (std::size_t c = 0; c < end; c += S::width) *reinterpret_cast<V*>(x + c) *= inverse;
     for (std::size_t c = end; c < n; ++c) x[c] = T(0);
   }
 }
@@ -108,6 +109,7 @@ struct Forward {
     constexpr std::size_t R = block_rows<S>;
     const std::size_t time = p->time, hs = p->hs, ld = round_up(time);
     const T scale = T(1) / std::sqrt(static_cast<T>(hs));
+    T inverses[max_block_rows];
     T* scores = p->scratch;
     T* keys = scores + max_block_rows * ld;
     T* values = keys + ld * hs;
@@ -118,14 +120,24 @@ struct Forward {
       const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
                                        (time + S::width - 1) / S::width * S::width);
       product<S>(rows, n, hs, p->q + i * p->ld, p->ld, keys, hs, scores, ld);
-      softmax_rows<S>(i, rows, used, ld, scale, scores, p->log_sums);
+      softmax_rows<S>(i, rows, used, ld, scale, scores, p->log_sums, inverses);
       if (p->dropout > T(0)) {
         for (std::size_t r = 0; r < rows; ++r) {
           kernels::Dropout::run<S>(i + r + 1, p->dropout_key, static_cast<std::uint32_t>((i + r) * time), p->dropout,
                                    scores + r * ld);
         }
       }
-      product<S>(rows, hs, used, scores, ld, values, time, p->y + i * p->y_ld, p->y_ld);
+      T* y = p->y + i * p->y_ld;
+      product<S>(rows, hs, used, scores, ld, values, time, y, p->y_ld);
+      for (std::size_t r = 0; r < rows; ++r, y += p->y_ld) {
+        simd::sweep<S>(
+            hs, [&](std::size_t c, std::size_t n_here) __attribute__((always_inline)) {
+              typename S::vec v;
+              simd::load<S>(v, y + c, n_here);
+              v *= inverses[r];
+              simd::store<S>(y + c, v, n_here);
+            });
+      }
     }
   }
 };

@@ -58,10 +58,11 @@ struct LayerNormForward {
   }
 };
 
+/// With `y` it also leaves what the forward pass gave, so that nobody has to keep it.
 struct LayerNormBackward {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* stats,
-                                         const T* dy, T* dx, T* dweight, T* dbias) {
+  [[gnu::always_inline]] static void run(std::size_t M, std::size_t C, const T* x, const T* weight, const T* bias,
+                                         const T* stats, const T* dy, T* dx, T* dweight, T* dbias, T* y) {
     using V = typename S::vec;
     const T inverse = T(1) / static_cast<T>(C);
     for (std::size_t i = 0; i < M; ++i, x += C, dy += C, dx += C) {
@@ -95,7 +96,14 @@ struct LayerNormBackward {
             v = (v - mean) * rstd;
             out += (d * w - mean_d - v * mean_dot) * rstd;
             simd::store<S>(dx + c, out, n);
+            if (y != nullptr) {
+              V b;
+              simd::load<S>(b, bias + c, n);
+              v = v * w + b;
+              simd::store<S>(y + c, v, n);
+            }
           });
+      if (y != nullptr) y += C;
     }
   }
 };
@@ -125,10 +133,10 @@ struct GeluForward {
   }
 };
 
-/// d := d * gelu'(x), in place.
+/// d := d * gelu'(x), in place; with `y` also y := gelu(x).
 struct GeluBackward {
   template <class S, class T>
-  [[gnu::always_inline]] static void run(std::size_t size, const T* x, T* d) {
+  [[gnu::always_inline]] static void run(std::size_t size, const T* x, T* d, T* y) {
     constexpr T a = T(1.5957691216057308), b3 = T(3 * 1.5957691216057308 * 0.044715);
     simd::sweep<S>(
         size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
@@ -136,8 +144,10 @@ struct GeluBackward {
           simd::load<S>(z, x + c, n);
           simd::load<S>(g, d + c, n);
           gelu_sigmoid<S>(s, z);
-          g *= s + z * s * (T(1) - s) * (a + b3 * (z * z));
+          const typename S::vec value = z * s;
+          g *= s + value * (T(1) - s) * (a + b3 * (z * z));
           simd::store<S>(d + c, g, n);
+          if (y != nullptr) simd::store<S>(y + c, value, n);
         });
   }
 };
