@@ -89,6 +89,7 @@
 #include <midigpt/token/unigram_trainer.hpp>
 #include <midigpt/token/vocab.hpp>
 #include <midigpt/token/wire.hpp>
+#include <midigpt/token/word_cache.hpp>
 #include <midigpt/token/word_char.hpp>
 #include <midigpt/train/checkpoint.hpp>
 #include <midigpt/train/dataset.hpp>

@@ -18,9 +18,10 @@ struct Pair {
       : fast(midigpt::Tokenizer::create(token_texts::random_model(
                                             seed, seed % 4 == 3 ? midigpt::ModelType::unigram : midigpt::ModelType::bpe, seed % 2 == 1))
                  .value()),
-        naive(fast.model()) {}
+        encoder(fast), naive(fast.model()) {}
 
   midigpt::Tokenizer fast;
+  midigpt::Tokenizer::Encoder encoder;
   naive::Vocabulary naive;
 };
 
@@ -39,6 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto want = unigram ? naive::unigram(pair->naive, normalized) : naive::bpe(pair->naive, normalized);
   const auto got = pair->fast.encode(text);
   if (got != want) std::abort();
+  if (pair->encoder.encode(text) != want) std::abort();
   std::vector<std::int32_t> ids;
   for (const EncodedPiece& p : pair->fast.encode_pieces(text)) ids.push_back(p.id);
   if (ids != want) std::abort();

@@ -113,6 +113,7 @@ void compare(const Source& source, std::size_t lines, std::uint64_t seed, Counts
     std::printf("%s: refused by the installed SentencePiece: %s\n", source.name.c_str(), status.ToString().c_str());
     std::exit(1);
   }
+  Tokenizer::Encoder encoder(ours);
   Counts c;
   Rng rng(seed, 9);
   for (std::size_t i = 0; i < lines; ++i) {
@@ -138,7 +139,7 @@ void compare(const Source& source, std::size_t lines, std::uint64_t seed, Counts
       for (const int id : ids) std::printf(" %d", id);
       std::printf("\n");
     }
-    c.ids += got != ids;
+    c.ids += got != ids || encoder.encode(line) != ids;
     c.pieces += !same_pieces;
     c.offsets += !same_offsets;
     c.decodes += ours.decode(got) != decoded;

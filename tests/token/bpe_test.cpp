@@ -2,12 +2,15 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
 #include <midigpt/token/bpe.hpp>
+#include <midigpt/token/bpe_table.hpp>
+#include <midigpt/token/bpe_trainer.hpp>
 #include <midigpt/token/tokenizer.hpp>
 
 #include <token/naive_encode.hpp>
@@ -51,11 +54,13 @@ std::string joined(const Tokenizer& t, std::string_view text) {
 
 TEST_CASE("bpe: fast = naive on random models and lines") {
   const std::size_t models = rounds(200, 5000), lines = rounds(100, 200);
-  std::size_t wrong = 0, wrong_spans = 0, compared = 0;
+  std::size_t wrong = 0, wrong_spans = 0, wrong_again = 0, compared = 0, by_table = 0;
   for (std::uint64_t seed = 0; seed < models; ++seed) {
     const SpmModel model = token_texts::random_model(seed, ModelType::bpe, seed % 2 == 1);
     const Tokenizer t = Tokenizer::create(model).value();
     const naive::Vocabulary v(t.model());
+    by_table += BpeTable::create(t.vocab()).has_value();
+    Tokenizer::Encoder encoder(t);
     Rng rng(seed, 5);
     for (std::size_t i = 0; i < lines; ++i) {
       const std::string line = token_texts::random_line(rng);
@@ -63,18 +68,72 @@ TEST_CASE("bpe: fast = naive on random models and lines") {
       const auto got = t.encode(line);
       if (got != want && wrong == 0) MESSAGE("seed " << seed << ": `" << line << "`");
       wrong += got != want;
+      wrong_again += encoder.encode(line) != want;
       std::vector<std::int32_t> ids;
       for (const EncodedPiece& p : t.encode_pieces(line)) ids.push_back(p.id);
       wrong_spans += ids != want;
       ++compared;
     }
   }
-  MESSAGE(compared << " lines");
+  MESSAGE(compared << " lines, " << by_table << " of " << models << " models without the queue");
+  CHECK(by_table > models / 4);
   CHECK(wrong == 0);
+  CHECK(wrong_again == 0);
   CHECK(wrong_spans == 0);
 }
 
-TEST_CASE("bpe: long segments are encoded in windows and give the ids of one long merge") {
+TEST_CASE("bpe: trained models, fast = naive: words and spaces, met before or not, unknown characters, bytes") {
+  std::size_t wrong = 0, wrong_again = 0, by_table = 0;
+  const std::size_t models = rounds(60, 1000);
+  for (std::uint64_t seed = 0; seed < models; ++seed) {
+    Rng rng(seed, 7);
+    const auto word = [&] {
+      static constexpr std::u32string_view k_letters = U"abcde\u00E9\u4E00\U00040321\U00040322,";
+      std::string out;
+      const std::uint32_t letters = 2 + rng.below(8);
+      for (std::uint32_t n = rng.below(rng.chance(0.1) ? 30 : 6); n > 0; --n) utf8_append(out, k_letters[rng.below(letters)]);
+      return out;
+    };
+    const auto text = [&](std::uint32_t most) {
+      std::string out;
+      for (std::uint32_t n = rng.below(most); n > 0; --n) {
+        out += word();
+        out.append(rng.chance(0.2) ? rng.below(4) : 1, ' ');
+      }
+      return out;
+    };
+    TokenTrainOptions options;
+    options.spec.vocab_size = static_cast<std::int32_t>(300 + rng.below(100));
+    options.spec.character_coverage = rng.chance(0.5) ? 1.0f : 0.98f;
+    options.spec.byte_fallback = rng.chance(0.5);
+    options.spec.split_by_whitespace = rng.chance(0.8);
+    options.spec.treat_whitespace_as_suffix = rng.chance(0.1);
+    options.normalizer.add_dummy_prefix = rng.chance(0.8);
+    options.normalizer.remove_extra_whitespaces = rng.chance(0.6);
+    options.cap_vocab = true;
+    std::vector<std::string> lines;
+    for (int i = 0; i < 60; ++i) lines.push_back(text(20) + "a");
+    const Tokenizer t = Tokenizer::create(train_bpe(std::span<const std::string>(lines), options).value()).value();
+    by_table += BpeTable::create(t.vocab()).has_value();
+    const naive::Vocabulary v(t.model());
+    Tokenizer::Encoder encoder(t);
+    for (int i = 0; i < 40; ++i) {
+      std::string line = text(12);
+      if (rng.chance(0.2) && !line.empty()) line[rng.below(static_cast<std::uint32_t>(line.size()))] = static_cast<char>(1 + rng.below(255));
+      if (rng.chance(0.1)) line += rng.chance(0.5) ? "\t" : "\xE2\x96\x81";
+      const auto want = naive::bpe(v, t.normalizer().normalise(line));
+      if (t.encode(line) != want && wrong == 0) MESSAGE("seed " << seed << ": `" << line << "`");
+      wrong += t.encode(line) != want;
+      wrong_again += encoder.encode(line) != want;
+      wrong_again += encoder.encode(line) != want;
+    }
+  }
+  CHECK(by_table == models);
+  CHECK(wrong == 0);
+  CHECK(wrong_again == 0);
+}
+
+TEST_CASE("bpe: a long text without a cut gives the ids of one long merge") {
   std::size_t wrong = 0;
   for (std::uint64_t seed = 0; seed < rounds(60, 2000); ++seed) {
     const Tokenizer t = Tokenizer::create(token_texts::random_model(seed, ModelType::bpe)).value();

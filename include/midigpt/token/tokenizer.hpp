@@ -24,6 +24,7 @@
 #include <midigpt/token/normalizer.hpp>
 #include <midigpt/token/unigram.hpp>
 #include <midigpt/token/vocab.hpp>
+#include <midigpt/token/word_cache.hpp>
 #include <midigpt/token/word_char.hpp>
 
 namespace midigpt {
@@ -91,6 +92,10 @@ class Tokenizer {
     encode(text, out, scratch);
   }
 
+  /// For many texts: encode() with the memory of the last one, and with the words met lately. One thread uses it; the
+  /// tokenizer stays where it is meanwhile.
+  class Encoder;
+
   /// The pieces with their text and their place in the original.
   [[nodiscard]] std::vector<EncodedPiece> encode_pieces(std::string_view text) const {
     const NormalizedText normalized = normalizer_.normalise_with_offsets(text);
@@ -131,10 +136,11 @@ class Tokenizer {
   [[nodiscard]] std::vector<std::vector<std::int32_t>> encode_batch(std::span<const std::string_view> texts, ThreadPool& pool) const {
     std::vector<std::vector<std::int32_t>> out(texts.size());
     constexpr std::size_t block = 64;
-    pool.run((texts.size() + block - 1) / block, [&](std::size_t task, std::size_t) {
+    std::vector<Scratch> scratch(pool.size());
+    for (Scratch& s : scratch) s.remember_words = true;
+    pool.run((texts.size() + block - 1) / block, [&](std::size_t task, std::size_t worker) {
       const std::size_t end = (std::min)(texts.size(), (task + 1) * block);
-      Scratch scratch;
-      for (std::size_t i = task * block; i < end; ++i) encode(texts[i], out[i], scratch);
+      for (std::size_t i = task * block; i < end; ++i) encode(texts[i], out[i], scratch[worker]);
     });
     return out;
   }
@@ -291,32 +297,49 @@ class Tokenizer {
     std::vector<PieceSpan> spans;
     BpeTableScratch table;
     BpeScratch general;
+    bool remember_words = false;
+    WordCache words;
+    std::vector<std::int32_t> ids;
   };
 
   void encode(std::string_view text, std::vector<std::int32_t>& out, Scratch& scratch) const {
     out.clear();
     if (fast_) {
-      bool after_unknown = false;
-      const BpeTable& table = fast_->table();
-      const auto emit = [&](BpeSymbol symbol) {
-        const std::int32_t id = table.id(symbol);
-        if (id != vocab_.unk_id()) {
-          out.push_back(id);
-          after_unknown = false;
-          return;
-        }
-        std::string bytes;
-        utf8_append(bytes, table.code_point(symbol));
-        put_unknown(bytes, after_unknown, out);
-        after_unknown = true;
-      };
-      if (fast_->encode_plain(text, scratch.table, emit)) return;
-      out.clear();
+      const auto put = [&](std::span<const BpeSymbol> symbols, std::int32_t* ids) { return put_symbols(symbols, ids); };
+      const auto made = fast_->words_apart()
+                            ? fast_->encode_words(text, scratch.table, scratch.remember_words ? &scratch.words : nullptr, scratch.ids, put)
+                            : fast_->encode_plain(text, scratch.table, scratch.ids, put);
+      if (made) {
+        out.assign(scratch.ids.begin(), scratch.ids.begin() + static_cast<std::ptrdiff_t>(*made));
+        return;
+      }
     }
     normalizer_.normalise(text, scratch.normalized);
     scratch.spans.clear();
     encode_spans(scratch.normalized, scratch.spans, scratch);
     put_ids(scratch.normalized, scratch.spans, out);
+  }
+
+  /// Writes the ids of pieces and returns their number: one for each, or one for each byte of an unknown character.
+  std::size_t put_symbols(std::span<const BpeSymbol> symbols, std::int32_t* out) const {
+    const BpeTable& table = fast_->table();
+    const std::int32_t unknown = vocab_.unk_id();
+    bool after_unknown = false;
+    std::int32_t* at = out;
+    for (const BpeSymbol s : symbols) {
+      const std::int32_t id = table.id(s);
+      if (id != unknown) {
+        *at++ = id;
+      } else if (vocab_.byte_fallback()) {
+        std::string bytes;
+        utf8_append(bytes, table.code_point(s));
+        for (const char c : bytes) *at++ = vocab_.byte_id(static_cast<unsigned char>(c));
+      } else if (!after_unknown) {
+        *at++ = unknown;
+      }
+      after_unknown = id == unknown;
+    }
+    return static_cast<std::size_t>(at - out);
   }
 
   void put_ids(std::string_view normalized, std::span<const PieceSpan> spans, std::vector<std::int32_t>& out) const {
@@ -456,6 +479,23 @@ class Tokenizer {
   SymbolMatcher user_defined_;
   UnigramEncoder unigram_;
   std::optional<FastBpe> fast_;  // for a BPE model that allows it
+};
+
+class Tokenizer::Encoder {
+ public:
+  explicit Encoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) { scratch_.remember_words = true; }
+
+  /// Replaces `out`.
+  void encode(std::string_view text, std::vector<std::int32_t>& out) { tokenizer_->encode(text, out, scratch_); }
+  [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text) {
+    std::vector<std::int32_t> ids;
+    encode(text, ids);
+    return ids;
+  }
+
+ private:
+  const Tokenizer* tokenizer_;
+  Scratch scratch_;
 };
 
 /// Reads a .model file.
