@@ -1,5 +1,7 @@
-// tensor/attention.hpp - causal scaled dot-product attention, forward and backward, in blocks of rows cut at the
+// tensor/attention.hpp - causal scaled dot-product attention, forward and backward, in blocks of queries cut at the
 // diagonal.
+//   A block of queries is as wide as a panel of the product, and its scores are kept transposed, (keys, queries): the
+//   softmax runs down the columns, a lane for each query, and the weights are a packed right factor as they lie.
 //   The (T,T) weights are never kept: the forward pass leaves one number per row (the logarithm of its sum of
 //   exponentials), the backward pass makes a block's weights anew from it (Dao et al. 2022, on a CPU's caches).
 #pragma once
@@ -32,68 +34,25 @@ struct AttentionArgs {
 
 namespace detail::attention {
 
-template <class S>
-inline constexpr std::size_t block_rows = S::tile_rows > 8 ? 2 * S::tile_rows : 4 * S::tile_rows;
-
-inline constexpr std::size_t max_block_rows = 28;
-
 [[nodiscard]] constexpr std::size_t round_up(std::size_t n) noexcept { return (n + 31) / 32 * 32; }
 
-/// Elements [n, the end of its vector) become very small, so that whole vectors can be worked on: their weights are 0.
-/// Rows are padded to whole vectors. Returns that end.
-template <class S, class T>
-[[gnu::always_inline]] inline std::size_t cut_row(T* x, std::size_t n) {
-  const std::size_t end = (n + S::width - 1) / S::width * S::width;
-  for (std::size_t c = n; c < end; ++c) x[c] = T(-1e30);
-  return end;
-}
+inline constexpr std::size_t most_queries = 32;  // of a block, on any instruction set
 
-/// s := e^(s - the row's maximum) for one block of scores (rows i0..., of which row i uses 0..i), zero behind, up to
-/// column n: the softmax but for the factor inverses[row].
-template <class S, class T>
-[[gnu::always_inline]] inline void softmax_rows(std::size_t i0, std::size_t rows, std::size_t n, std::size_t ld,
-                                                T scale, T* s, T* log_sums, T* inverses) {
-  using V = typename S::vec;
-  for (std::size_t r = 0; r < rows; ++r) {
-    T* x = s + r * ld;
-    const std::size_t end = cut_row<S>(x, i0 + r + 1);
-    V top = *reinterpret_cast<const V*>(x);
-    for (std::size_t c = S::width; c < end; c += S::width) {
-      const V v = *reinterpret_cast<const V*>(x + c);
-      top = v > top ? v : top;
-    }
-    const T high = simd::largest<S>(top);
-    V total{};
-    for (std::size_t c = 0; c < end; c += S::width) {
-      V v = (*reinterpret_cast<const V*>(x + c) - high) * scale;
-      simd::exp<S>(v);
-      *reinterpret_cast<V*>(x + c) = v;
-      total += v;
-    }
-    const T sum = simd::sum<S>(total);
-    inverses[r] = T(1) / sum;
-    log_sums[i0 + r] = high * scale + std::log(sum);
-    for (std::size_t c = end; c < n; ++c) x[c] = T(0);
-  }
-}
-
-/// c (M,N) := a (M,K) b, or c += a^T b with a (K,M); b packed with panel_K rows.
+/// c (M,N) := a (M,K) b, or c += a b; b packed, of K rows.
 template <class S, class T>
 [[gnu::always_inline]] inline void product(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                           const T* panels, std::size_t panel_K, T* c, std::size_t ldc,
-                                           bool add_transposed = false) {
+                                           const T* panels, T* c, std::size_t ldc, bool add = false) {
   ProductArgs<T> left;
   left.a = a;
   left.lda = lda;
-  left.transposed = left.accumulate = add_transposed;
   left.M = M;
   left.c = c;
   left.ldc = ldc;
+  left.accumulate = add;
   Rhs<T> right;
-  right.K = K;
+  right.K = right.panel_rows = K;
   right.N = N;
   right.panels = panels;
-  right.panel_rows = panel_K;
   simd::call_same<S, gemm::Multiply>(static_cast<const ProductArgs<T>*>(&left), static_cast<const Rhs<T>*>(&right));
 }
 
@@ -103,41 +62,105 @@ template <class S, class T>
   simd::call_same<S, gemm::Pack>(b, ld, transposed, K, N, out);
 }
 
+/// to[c to_ld + r] := from[r ld + c]: whole vectors of rows, so to_ld is a multiple of 32.
+struct Transpose {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(std::size_t rows, std::size_t cols, const T* from, std::size_t ld, T* to,
+                                         std::size_t to_ld) {
+    for (std::size_t r = 0; r < rows; r += S::width)
+      gemm::transpose_columns<S>(from + r * ld, ld, (std::min)(S::width, rows - r), cols, to + r, to_ld);
+  }
+};
+
+/// The same, and not one number more is written.
+struct TransposeExact {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(std::size_t rows, std::size_t cols, const T* from, std::size_t ld, T* to,
+                                         std::size_t to_ld) {
+    std::size_t r = 0;
+    for (; r + S::width <= rows; r += S::width)
+      gemm::transpose_columns<S>(from + r * ld, ld, S::width, cols, to + r, to_ld);
+    for (; r < rows; ++r) {
+      for (std::size_t c = 0; c < cols; ++c) to[c * to_ld + r] = from[r * ld + c];
+    }
+  }
+};
+
+/// One block of scores, (keys, w): queries first..., of which query x sees the keys up to first + x.
+template <class S>
+struct Block {
+  using T = typename S::scalar;
+  using V = typename S::vec;
+  std::size_t first = 0, queries = 0, keys = 0, w = 0;  // w: one or two vectors
+
+  /// Queries [first, first + as many as there are).
+  [[gnu::always_inline]] Block(std::size_t first_query, std::size_t time)
+      : first(first_query),
+        queries((std::min)(2 * S::width, time - first_query)),
+        keys(first_query + queries),
+        w(queries > S::width ? 2 * S::width : S::width) {}
+
+  /// Scores of keys that a query does not see become very small.
+  [[gnu::always_inline]] void mask(T* scores) const {
+    typename S::ivec lane{};
+    for (std::size_t i = 0; i < S::width; ++i) lane[i] = static_cast<typename S::integer>(i);
+    for (std::size_t d = 1; d < queries; ++d) {
+      for (std::size_t x = 0; x < w; x += S::width) {
+        V& v = *reinterpret_cast<V*>(scores + (first + d) * w + x);
+        v = lane < static_cast<typename S::integer>(d) - static_cast<typename S::integer>(x) ? V{} - T(1e30) : v;
+      }
+    }
+  }
+
+  /// v, the weights of key t for the queries from x on, loses some.
+  [[gnu::always_inline]] void drop(V& v, std::size_t x, std::size_t t, const AttentionArgs<T>& p) const {
+    kernels::drop<S>(v, p.dropout_key, static_cast<std::uint32_t>((first + x) * p.time + t),
+                     static_cast<std::uint32_t>(p.time), p.dropout);
+  }
+};
+
 struct Forward {
   template <class S, class T>
   [[gnu::always_inline]] static void run(const AttentionArgs<T>* p) {
-    constexpr std::size_t R = block_rows<S>;
+    using V = typename S::vec;
     const std::size_t time = p->time, hs = p->hs, ld = round_up(time);
     const T scale = T(1) / std::sqrt(static_cast<T>(hs));
-    T inverses[max_block_rows];
     T* scores = p->scratch;
-    T* keys = scores + max_block_rows * ld;
-    T* values = keys + ld * hs;
-    pack<S>(p->k, p->ld, true, hs, time, keys);
-    pack<S>(p->v, p->ld, false, time, hs, values);
-    for (std::size_t i = 0; i < time; i += R) {
-      const std::size_t rows = (std::min)(R, time - i), used = i + rows;
-      const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
-                                       (time + S::width - 1) / S::width * S::width);
-      product<S>(rows, n, hs, p->q + i * p->ld, p->ld, keys, hs, scores, ld);
-      softmax_rows<S>(i, rows, used, ld, scale, scores, p->log_sums, inverses);
-      if (p->dropout > T(0)) {
-        for (std::size_t r = 0; r < rows; ++r) {
-          kernels::Dropout::run<S>(i + r + 1, p->dropout_key, static_cast<std::uint32_t>((i + r) * time), p->dropout,
-                                   scores + r * ld);
+    T* values = scores + time * most_queries;  // (hs, time)
+    T* queries = values + hs * ld;
+    T* out = queries + hs * most_queries;  // (hs, queries)
+    simd::call_same<S, Transpose>(time, hs, p->v, p->ld, values, ld);
+    for (std::size_t i = 0; i < time; i += 2 * S::width) {
+      const Block<S> block(i, time);
+      pack<S>(p->q + i * p->ld, p->ld, true, hs, block.queries, queries);
+      product<S>(block.keys, block.w, hs, p->k, p->ld, static_cast<const T*>(queries), scores, block.w);
+      block.mask(scores);
+      for (std::size_t x = 0; x < block.w; x += S::width) {
+        V top = *reinterpret_cast<const V*>(scores + x);
+        for (std::size_t t = 1; t < block.keys; ++t) {
+          const V v = *reinterpret_cast<const V*>(scores + t * block.w + x);
+          top = v > top ? v : top;
         }
+        V sum{};
+        for (std::size_t t = 0; t < block.keys; ++t) {
+          V v = (*reinterpret_cast<const V*>(scores + t * block.w + x) - top) * scale;
+          simd::exp<S>(v);
+          sum += v;
+          if (p->dropout > T(0)) block.drop(v, x, t, *p);
+          *reinterpret_cast<V*>(scores + t * block.w + x) = v;
+        }
+        for (std::size_t r = x; r < (std::min)(x + S::width, block.queries); ++r)
+          p->log_sums[i + r] = top[r - x] * scale + std::log(sum[r - x]);
+        *reinterpret_cast<V*>(queries + x) = T(1) / sum;
       }
-      T* y = p->y + i * p->y_ld;
-      product<S>(rows, hs, used, scores, ld, values, time, y, p->y_ld);
-      for (std::size_t r = 0; r < rows; ++r, y += p->y_ld) {
-        simd::sweep<S>(
-            hs, [&](std::size_t c, std::size_t n_here) __attribute__((always_inline)) {
-              typename S::vec v;
-              simd::load<S>(v, y + c, n_here);
-              v *= inverses[r];
-              simd::store<S>(y + c, v, n_here);
-            });
+      product<S>(hs, block.w, block.keys, static_cast<const T*>(values), ld, static_cast<const T*>(scores), out,
+                 block.w);
+      for (std::size_t d = 0; d < hs; ++d) {
+        for (std::size_t x = 0; x < block.w; x += S::width)
+          *reinterpret_cast<V*>(out + d * block.w + x) *= *reinterpret_cast<const V*>(queries + x);
       }
+      simd::call_same<S, TransposeExact>(hs, block.queries, static_cast<const T*>(out), block.w, p->y + i * p->y_ld,
+                                         p->y_ld);
     }
   }
 };
@@ -146,56 +169,58 @@ struct Backward {
   template <class S, class T>
   [[gnu::always_inline]] static void run(const AttentionArgs<T>* p) {
     using V = typename S::vec;
-    constexpr std::size_t R = block_rows<S>;
-    const std::size_t time = p->time, hs = p->hs, ld = round_up(time), wide_hs = round_up(hs);
+    const std::size_t time = p->time, hs = p->hs, ld = round_up(time);
     const T scale = T(1) / std::sqrt(static_cast<T>(hs));
     T* weights = p->scratch;
-    T* slopes = weights + max_block_rows * ld;
-    T* keys_t = slopes + max_block_rows * ld;
-    T* values_t = keys_t + ld * hs;
-    T* keys = values_t + ld * hs;
-    T* block = keys + ld * wide_hs;
-    pack<S>(p->k, p->ld, true, hs, time, keys_t);
-    pack<S>(p->v, p->ld, true, hs, time, values_t);
-    pack<S>(p->k, p->ld, false, time, hs, keys);
-    for (std::size_t t = 0; t < time; ++t) {
-      std::fill_n(p->dk + t * p->ld, hs, T(0));
-      std::fill_n(p->dv + t * p->ld, hs, T(0));
-    }
-    for (std::size_t i = 0; i < time; i += R) {
-      const std::size_t rows = (std::min)(R, time - i), used = i + rows;
-      const std::size_t n = (std::min)((used + 2 * S::width - 1) / (2 * S::width) * 2 * S::width,
-                                       (time + S::width - 1) / S::width * S::width);
+    T* slopes = weights + time * most_queries;
+    T* keys = slopes + time * most_queries;  // (hs, time)
+    T* panel = keys + hs * ld;
+    T* out = panel + most_queries * round_up(hs);  // (hs, queries)
+    simd::call_same<S, Transpose>(time, hs, p->k, p->ld, keys, ld);
+    bool add = false;  // the last block comes first: it has all keys, the others add
+    for (std::size_t i = (time - 1) / (2 * S::width) * 2 * S::width;; i -= 2 * S::width, add = true) {
+      const Block<S> block(i, time);
+      const std::size_t w = block.w;
       const T *q = p->q + i * p->ld, *dy = p->dy + i * p->y_ld;
-      product<S>(rows, n, hs, q, p->ld, keys_t, hs, weights, ld);
-      product<S>(rows, n, hs, dy, p->y_ld, values_t, hs, slopes, ld);
-      for (std::size_t r = 0; r < rows; ++r) {  // weights := P (dropped), slopes := d scores
-        T *w = weights + r * ld, *d = slopes + r * ld;
-        const std::size_t live = i + r + 1;
-        const T log_sum = p->log_sums[i + r];
-        const auto first = static_cast<std::uint32_t>((i + r) * time);
-        if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, d);
-        const std::size_t end = cut_row<S>(w, live);
-        V dots{};
-        for (std::size_t c = 0; c < end; c += S::width) {
-          V v = *reinterpret_cast<const V*>(w + c) * scale - log_sum;
+      pack<S>(q, p->ld, true, hs, block.queries, panel);
+      product<S>(block.keys, w, hs, p->k, p->ld, static_cast<const T*>(panel), weights, w);
+      pack<S>(dy, p->y_ld, true, hs, block.queries, panel);
+      product<S>(block.keys, w, hs, p->v, p->ld, static_cast<const T*>(panel), slopes, w);
+      block.mask(weights);
+      for (std::size_t x = 0; x < w; x += S::width) {  // weights := P (dropped), slopes := d scores
+        V log_sum, dot{};
+        simd::load<S>(log_sum, p->log_sums + i + x, block.queries - x);
+        for (std::size_t t = 0; t < block.keys; ++t) {
+          V v = *reinterpret_cast<const V*>(weights + t * w + x) * scale - log_sum;
           simd::exp<S>(v);
-          *reinterpret_cast<V*>(w + c) = v;
-          dots += v * *reinterpret_cast<const V*>(d + c);
+          *reinterpret_cast<V*>(weights + t * w + x) = v;
+          V& d = *reinterpret_cast<V*>(slopes + t * w + x);
+          if (p->dropout > T(0)) {
+            V kept = d;
+            block.drop(kept, x, t, *p);
+            d = kept;
+          }
+          dot += v * d;
         }
-        const T dot = simd::sum<S>(dots);
-        for (std::size_t c = 0; c < end; c += S::width) {
-          V& slope = *reinterpret_cast<V*>(d + c);
-          slope = *reinterpret_cast<const V*>(w + c) * (slope - dot) * scale;
+        for (std::size_t t = 0; t < block.keys; ++t) {
+          V v = *reinterpret_cast<const V*>(weights + t * w + x);
+          V& d = *reinterpret_cast<V*>(slopes + t * w + x);
+          d = v * (d - dot) * scale;
+          if (p->dropout > T(0)) {
+            block.drop(v, x, t, *p);
+            *reinterpret_cast<V*>(weights + t * w + x) = v;
+          }
         }
-        if (p->dropout > T(0)) kernels::Dropout::run<S>(live, p->dropout_key, first, p->dropout, w);
-        for (std::size_t c = end; c < used; ++c) w[c] = d[c] = T(0);
       }
-      product<S>(rows, hs, used, slopes, ld, keys, time, p->dq + i * p->ld, p->ld);
-      pack<S>(q, p->ld, false, rows, hs, block);
-      product<S>(used, hs, rows, slopes, ld, block, rows, p->dk, p->ld, true);
-      pack<S>(dy, p->y_ld, false, rows, hs, block);
-      product<S>(used, hs, rows, weights, ld, block, rows, p->dv, p->ld, true);
+      product<S>(hs, w, block.keys, static_cast<const T*>(keys), ld, static_cast<const T*>(slopes), out, w);
+      simd::call_same<S, TransposeExact>(hs, block.queries, static_cast<const T*>(out), w, p->dq + i * p->ld, p->ld);
+      pack<S>(dy, p->y_ld, false, block.queries, hs, panel);
+      product<S>(block.keys, hs, block.queries, static_cast<const T*>(weights), w, static_cast<const T*>(panel), p->dv,
+                 p->ld, add);
+      pack<S>(q, p->ld, false, block.queries, hs, panel);
+      product<S>(block.keys, hs, block.queries, static_cast<const T*>(slopes), w, static_cast<const T*>(panel), p->dk,
+                 p->ld, add);
+      if (i == 0) return;
     }
   }
 };
@@ -204,8 +229,8 @@ struct Backward {
 
 /// Numbers of scratch that one call needs.
 [[nodiscard]] constexpr std::size_t attention_scratch(std::size_t time, std::size_t hs) noexcept {
-  const std::size_t ld = detail::attention::round_up(time), wide = detail::attention::round_up(hs);
-  return detail::attention::max_block_rows * (2 * ld + wide) + 3 * ld * wide;
+  const std::size_t wide = detail::attention::round_up(hs);
+  return detail::attention::most_queries * (2 * time + 2 * wide) + wide * detail::attention::round_up(time);
 }
 
 /// y := softmax(q k^T / sqrt(hs), causal) v. Row t attends to 0..t. Cost O(T^2 hs), memory O(T hs).

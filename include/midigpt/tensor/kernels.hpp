@@ -213,37 +213,45 @@ struct Add {
   }
 };
 
-/// x := x * m, m being 0 with probability p and 1 / (1 - p) else; element i's fate is a function of (key, first + i)
-/// alone.
+/// v := v * m, m being 0 with probability p and 1 / (1 - p) else; the fate of element x is a function of (key, first +
+/// x step) alone.
+template <class S>
+[[gnu::always_inline]] inline void drop(typename S::vec& v, std::uint32_t key, std::uint32_t first, std::uint32_t step,
+                                        typename S::scalar p) {
+  using T = typename S::scalar;
+  const T keep = T(1) / (T(1) - p);
+  const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
+  if constexpr (std::is_same_v<T, float>) {
+    using U = typename S::uvec;
+    U lane{};
+    for (std::size_t i = 0; i < S::width; ++i) lane[i] = static_cast<std::uint32_t>(i);
+    U h = (lane * step + first) * 0x9E3779B1u + key;
+    h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
+    h = (h ^ (h >> 13)) * 0xC2B2AE35u;
+    h ^= h >> 16;
+    v = h < threshold ? typename S::vec{} : v * keep;
+  } else {
+    for (std::size_t i = 0; i < S::width; ++i) {
+      std::uint32_t h = (static_cast<std::uint32_t>(i) * step + first) * 0x9E3779B1u + key;
+      h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
+      h = (h ^ (h >> 13)) * 0xC2B2AE35u;
+      h ^= h >> 16;
+      v[i] = h < threshold ? T(0) : v[i] * keep;
+    }
+  }
+}
+
+/// drop() over x[0, size), element i being number first + i.
 struct Dropout {
   template <class S, class T>
   [[gnu::always_inline]] static void run(std::size_t size, std::uint32_t key, std::uint32_t first, T p, T* x) {
-    const T keep = T(1) / (T(1) - p);
-    const auto threshold = static_cast<std::uint32_t>(static_cast<double>(p) * 4294967296.0);
-    if constexpr (std::is_same_v<T, float>) {
-      using U = typename S::uvec;
-      U lane{};
-      for (std::size_t i = 0; i < S::width; ++i) lane[i] = static_cast<std::uint32_t>(i);
-      simd::sweep<S>(
-          size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
-            typename S::vec v;
-            simd::load<S>(v, x + c, n);
-            U h = (lane + (first + static_cast<std::uint32_t>(c))) * 0x9E3779B1u + key;
-            h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
-            h = (h ^ (h >> 13)) * 0xC2B2AE35u;
-            h ^= h >> 16;
-            v = h < threshold ? typename S::vec{} : v * keep;
-            simd::store<S>(x + c, v, n);
-          });
-    } else {
-      for (std::size_t c = 0; c < size; ++c) {
-        std::uint32_t h = (first + static_cast<std::uint32_t>(c)) * 0x9E3779B1u + key;
-        h = (h ^ (h >> 16)) * 0x85EBCA6Bu;
-        h = (h ^ (h >> 13)) * 0xC2B2AE35u;
-        h ^= h >> 16;
-        x[c] = h < threshold ? T(0) : x[c] * keep;
-      }
-    }
+    simd::sweep<S>(
+        size, [&](std::size_t c, std::size_t n) __attribute__((always_inline)) {
+          typename S::vec v;
+          simd::load<S>(v, x + c, n);
+          drop<S>(v, key, first + static_cast<std::uint32_t>(c), 1, p);
+          simd::store<S>(x + c, v, n);
+        });
   }
 };
 
