@@ -26,6 +26,7 @@ struct TrainText {
   std::vector<std::uint32_t> word_of;   // per place, into weights; empty when every word stands once
   std::vector<std::uint64_t> weights;
   std::size_t first_uncovered = static_cast<std::size_t>(-1);  // the place of the first character that joins nothing
+  std::vector<bool> uncovered;  // per place: a gap that begins with such a character, not with the end of a word
 
   [[nodiscard]] std::uint64_t weight_at(std::size_t place) const noexcept { return weights.empty() ? 1 : weights[word_of[place]]; }
 };
@@ -67,6 +68,10 @@ inline constexpr std::uint64_t k_max_train_text = std::uint64_t{1} << 31;
       }
       const std::uint32_t symbol = number[pop_character(rest)];
       if (symbol == k_gap) out.first_uncovered = (std::min)(out.first_uncovered, text.size());
+      if (symbol == k_gap && text.back() != k_gap) {
+        out.uncovered.resize(text.size() + 1, false);
+        out.uncovered[text.size()] = true;
+      }
       if (symbol != k_gap || text.back() != k_gap) text.push_back(symbol);
     }
     if (text.back() != k_gap) text.push_back(k_gap);
@@ -75,6 +80,7 @@ inline constexpr std::uint64_t k_max_train_text = std::uint64_t{1} << 31;
       out.word_of.resize(text.size(), static_cast<std::uint32_t>(out.weights.size() - 1));
     }
   }
+  out.uncovered.resize(text.size(), false);
   return out;
 }
 

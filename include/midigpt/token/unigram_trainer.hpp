@@ -50,8 +50,9 @@ struct Piece {
 
 class Trainer {
  public:
-  Trainer(token_train::TrainText text, const PieceRules& rules, const TrainerSpec& spec)
-      : rules_(rules), spec_(spec), laid_out_(std::move(text)), text_(laid_out_.text) {
+  /// `unknown`: how many characters of the text are not covered.
+  Trainer(token_train::TrainText text, const PieceRules& rules, const TrainerSpec& spec, std::uint64_t unknown)
+      : rules_(rules), spec_(spec), laid_out_(std::move(text)), text_(laid_out_.text), unknown_(static_cast<double>(unknown)) {
     for (std::size_t p = 1; p < text_.size(); ++p) {
       if (text_[p] != k_gap && text_[p - 1] == k_gap) segments_.push_back(static_cast<std::uint32_t>(p));
     }
@@ -130,7 +131,13 @@ class Trainer {
     });
 
     double sum = 0;
-    for (const Node& n : nodes) sum += static_cast<double>(n.score);
+    std::uint64_t most = 0;
+    for (std::uint32_t k = 0; k < nodes.size(); ++k) {
+      sum += static_cast<double>(nodes[k].score);
+      if (nodes[k].length != 1 || nodes[k].score <= most) continue;
+      most = nodes[k].score;
+      commonest_ = k;
+    }
     pieces_.reserve(nodes.size());
     for (const Node& n : nodes) {
       pieces_.push_back({places[n.begin], n.length, std::log(static_cast<double>(n.score)) - std::log(sum)});
@@ -159,15 +166,18 @@ class Trainer {
       const Range r = todo.back();
       todo.pop_back();
       const std::uint32_t depth = r.shape.length;
-      const auto next = [&](std::uint32_t p) { return text_[p + depth] == k_gap ? characters_end() : text_[p + depth]; };
-      token_train::sort_places(places.subspan(r.begin, r.end - r.begin), characters_end() + 1u, scratch, next);
+      const auto next = [&](std::uint32_t p) {
+        const std::uint32_t c = text_[p + depth];
+        return c != k_gap ? c : laid_out_.uncovered[p + depth] ? characters_end() : characters_end() + 1;
+      };
+      token_train::sort_places(places.subspan(r.begin, r.end - r.begin), characters_end() + 2u, scratch, next);
       std::uint64_t ways = 0;  // each end of a word is a way of its own, as often as the word stands there
       for (std::uint32_t from = r.begin, to = from; from < r.end; from = to) {
         const std::uint32_t c = next(places[from]);
         while (to < r.end && next(places[to]) == c) ++to;
         const std::uint64_t frequency = weigh(places, from, to);
-        ways += c == characters_end() ? frequency : 1;
-        if (frequency < 2 || c == characters_end()) continue;
+        ways += c > characters_end() ? frequency : 1;
+        if (frequency < 2 || c >= characters_end()) continue;
         const PieceShape added = rules_.shape(laid_out_.characters[c]);
         if (!rules_.continues(r.shape, added)) continue;
         Range longer{from, to, PieceRules::join(r.shape, added)};
@@ -238,6 +248,7 @@ class Trainer {
       for (const Work& w : work) sum += w.expected[k];
       out[k] = std::ldexp(static_cast<double>(sum), -k_fraction);
     }
+    if (commonest_ != k_no_piece) out[commonest_] += unknown_;
     return out;
   }
 
@@ -329,6 +340,7 @@ class Trainer {
       starts_.back() = to;
       lists_.resize(static_cast<std::size_t>(to));
     }
+    if (commonest_ != k_no_piece) commonest_ = number[commonest_];
     pieces_ = std::move(kept);
     set_probabilities();
   }
@@ -379,6 +391,7 @@ class Trainer {
     double sum = 0;
     for (std::size_t k = 0; k < pieces_.size(); ++k) {
       for (const Work& w : work) frequency[k] += static_cast<double>(w.expected[k]);
+      if (k == commonest_) frequency[k] += unknown_;
       sum += frequency[k];
     }
     struct Candidate {
@@ -427,6 +440,8 @@ class Trainer {
   const TrainerSpec& spec_;
   token_train::TrainText laid_out_;
   const std::vector<std::uint32_t>& text_;
+  double unknown_;
+  std::uint32_t commonest_ = k_no_piece;  // the character that unknown ones are counted as, as spm_train counts them
   std::vector<std::uint32_t> segments_;  // where each stretch without gaps begins
   std::vector<Piece> pieces_;            // shortest first
   std::vector<double> probability_;
@@ -450,7 +465,8 @@ class Trainer {
   if (!laid_out) return laid_out.error();
   corpus.drop_words();
   const PieceRules rules(spec);
-  impl::Trainer trainer(*std::move(laid_out), rules, spec);
+  const std::uint64_t unknown = corpus.report().characters - corpus.report().characters_covered;
+  impl::Trainer trainer(*std::move(laid_out), rules, spec, unknown);
   ThreadPool single;
   trainer.train(pool != nullptr ? *pool : single);
 
