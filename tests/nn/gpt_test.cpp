@@ -10,6 +10,8 @@
 
 #include <midigpt/tensor/ops.hpp>
 
+#include "slopes.hpp"
+
 using namespace midigpt;
 
 namespace {
@@ -54,39 +56,16 @@ Gpt<T> random_gpt(const GptConfig& config, const SparseFeatures& features = {}) 
 
 constexpr GptConfig k_small{.n_layer = 2, .n_head = 2, .n_embd = 10, .block_size = 40, .vocab_size = 300};
 
-/// The worst relative error of sampled slopes of every parameter against five-point differences.
 template <class Product>
-double worst_slope(const GptConfig& config, const SparseFeatures& features, std::size_t B, std::size_t time,
-                   std::string& where) {
+double worst_slope_of(const GptConfig& config, const SparseFeatures& features, std::size_t B, std::size_t time,
+                      std::string& where) {
   Gpt<double> model = random_gpt<double>(config, features);
   const World world = random_world(B, time, config.vocab_size, 5);
   ThreadPool pool(1);
   GptWorkspace<double, Product> workspace({.lanes = 3, .micro_tokens = 2 * time});
-  (void)model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8});
-  std::vector<Tensor<double>> grads;
-  for (const auto& p : model.parameters()) grads.push_back(p.grad);
-  double worst = 0;
-  Rng rng(6);
-  for (std::size_t k = 0; k < grads.size(); ++k) {
-    auto& p = model.parameters()[k];
-    for (int sample = 0; sample < 4; ++sample) {
-      const std::size_t i = rng.below(static_cast<std::uint32_t>(p.value.size()));
-      const double x = p.value[i], h = 1e-3;
-      const auto at = [&](double step) {
-        p.value[i] = x + step;
-        return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8}).mean();
-      };
-      const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), analytic = grads[k][i];
-      p.value[i] = x;
-      const double difference = std::abs(numeric - analytic);
-      const double relative = difference <= 1e-9 ? 0 : difference / (std::max)(std::abs(numeric), std::abs(analytic));
-      if (relative > worst) {
-        worst = relative;
-        where = p.name;
-      }
-    }
-  }
-  return worst;
+  return worst_slope(
+      model, [&] { return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8}).mean(); },
+      where);
 }
 
 }  // namespace
@@ -107,12 +86,12 @@ TEST_CASE("gpt: every gradient of a 2-layer model agrees with finite differences
     config.dropout = row.dropout;
     std::string where;
     const SparseFeatures features = row.features ? random_features(config.vocab_size, 7, 1) : SparseFeatures{};
-    const double worst = worst_slope<PackedProduct>(config, features, row.B, row.T, where);
+    const double worst = worst_slope_of<PackedProduct>(config, features, row.B, row.T, where);
     CAPTURE(where);
     CHECK(worst <= 1e-5);
   }
   std::string where;
-  CHECK(worst_slope<EigenProduct>(k_small, {}, 3, 9, where) <= 1e-5);
+  CHECK(worst_slope_of<EigenProduct>(k_small, {}, 3, 9, where) <= 1e-5);
 }
 
 TEST_CASE("gpt: the fast passes equal the same net written with the tape's operations") {

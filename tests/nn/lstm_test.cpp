@@ -6,39 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "slopes.hpp"
+
 using namespace midigpt;
 
 namespace {
-
-/// The worst relative error of sampled slopes against five-point differences; f() fills gradients and returns the loss.
-template <class Model, class F>
-double worst_slope(Model& model, F f, std::string& where) {
-  (void)f();
-  std::vector<Tensor<double>> grads;
-  for (const auto& p : model.parameters()) grads.push_back(p.grad);
-  double worst = 0;
-  Rng rng(6);
-  for (std::size_t k = 0; k < grads.size(); ++k) {
-    auto& p = model.parameters()[k];
-    for (int sample = 0; sample < 6; ++sample) {
-      const std::size_t i = rng.below(static_cast<std::uint32_t>(p.value.size()));
-      const double x = p.value[i], h = 1e-3;
-      const auto at = [&](double step) {
-        p.value[i] = x + step;
-        return f();
-      };
-      const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), analytic = grads[k][i];
-      p.value[i] = x;
-      const double difference = std::abs(numeric - analytic);
-      const double relative = difference <= 1e-9 ? 0 : difference / (std::max)(std::abs(numeric), std::abs(analytic));
-      if (relative > worst) {
-        worst = relative;
-        where = p.name;
-      }
-    }
-  }
-  return worst;
-}
 
 std::vector<LstmNote> random_notes(std::size_t n) {
   std::vector<LstmNote> notes(n);

@@ -7,38 +7,9 @@
 Weights and tokens follow from the counter-based generator of core/rng.hpp, so the file holds results only.
 Exit code 77: PyTorch is missing.
 """
-import os
-import subprocess
-import sys
-
-try:
-    import numpy as np
-    import torch
-    import torch.nn.functional as F
-except ImportError as error:
-    print(f"skipped: {error}")
-    sys.exit(77)
+from torch_shared import F, finish, numbers, torch, uniform
 
 L, H, C, V, T, B = 3, 3, 48, 67, 16, 4
-MASK = (1 << 64) - 1
-
-
-def mix64(z):
-    z = (z + 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return z ^ (z >> 31)
-
-
-def numbers(seed, stream, n):
-    key = mix64(seed ^ mix64(stream ^ 0x6D696469))
-    return [mix64((key + mix64(i)) & MASK) for i in range(n)]
-
-
-def uniform(seed, stream, shape):
-    n = int(np.prod(shape))
-    x = np.array([(r >> 40) / 2.0**24 - 0.5 for r in numbers(seed, stream, n)], dtype=np.float64)
-    return torch.tensor(x.reshape(shape))
 
 
 def shapes():
@@ -113,15 +84,8 @@ def main():
         optimizer.step()
         losses.append(loss.item())
     out.append(torch.tensor(losses))
-    data = np.concatenate([t.reshape(-1).to(torch.float32).numpy() for t in out]).astype("<f4")
-    data.tofile(sys.argv[1])
-    print(f"torch {torch.__version__}: {data.size} numbers, losses {losses[0]:.6f} .. {losses[-1]:.6f}")
-    if len(sys.argv) > 2:
-        environment = dict(os.environ, MIDIGPT_GOLDEN_GPT=os.path.abspath(sys.argv[1]))
-        sys.exit(subprocess.run([sys.argv[2], "--test-case=torch: gpt-nano*"], env=environment).returncode)
+    return out
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    main()
+    finish(main, __doc__, "MIDIGPT_GOLDEN_GPT", "torch: gpt-nano*")

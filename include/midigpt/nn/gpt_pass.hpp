@@ -3,8 +3,9 @@
 //   so that what they leave behind stays in the caches and memory does not grow with the batch. Threads by lanes: the
 //   micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds to them in order;
 //   the lanes' gradients are added in lane order. As many lanes as there are threads run at a time, then their sums
-//   are added and their memory serves the next ones: any number of threads gives the same bits. Large models have one lane, and the threads share each operation instead: every task packs its own columns of
-//   a weight on the way, so that neither packed weights nor second gradients are kept.
+//   are added and their memory serves the next ones: any number of threads gives the same bits. Large models have one
+//   lane, and the threads share each operation instead: every task packs its own columns of a weight on the way, so
+//   that neither packed weights nor second gradients are kept.
 #pragma once
 
 #include <algorithm>
@@ -508,10 +509,10 @@ class GptWorkspace {
     const std::size_t C = width_, time = cut_.T, M = n * time;
     const Places places(config_);
     std::fill_n(w.dx, M * C, T(0));
-    call<detail::kernels::LayerNormBackward>(
-        M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
-        cst(parameters_[places.ln_f + 1].value.data()), cst(w.stats_f), cst(w.dnorm), w.dx, gradient(to, places.ln_f),
-        gradient(to, places.ln_f + 1), static_cast<T*>(nullptr));
+    call<detail::kernels::LayerNormBackward>(M, C, cst(w.x_final), cst(parameters_[places.ln_f].value.data()),
+                                             cst(parameters_[places.ln_f + 1].value.data()), cst(w.stats_f),
+                                             cst(w.dnorm), w.dx, gradient(to, places.ln_f),
+                                             gradient(to, places.ln_f + 1), static_cast<T*>(nullptr));
     for (std::size_t l = layers_; l-- > 0;) {
       const LayerMemory<T>& m = w.layers[l];
       const Weight* weight = weights_.data() + 4 * l;

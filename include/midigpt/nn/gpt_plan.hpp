@@ -88,8 +88,8 @@ struct WorkerMemory {
 /// How a batch is cut.
 struct Cut {
   std::size_t B = 0, T = 0, workers = 0;
-  bool training = false, shared = false;  // shared: one lane, whose operations all threads share
-  std::size_t sequences = 0;              // of a micro-batch
+  bool training = false, shared = false;         // shared: one lane, whose operations all threads share
+  std::size_t sequences = 0;                     // of a micro-batch
   std::size_t micros = 0, lanes = 0, slots = 0;  // slots: lanes that run at a time
   std::size_t head_rows = 0, head_cols = 0;
 

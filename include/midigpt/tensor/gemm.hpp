@@ -236,7 +236,7 @@ template <class S, bool AT, class T>
 
 /// Distance of the rows of a gathered strip of A.
 template <class S>
-inline constexpr std::size_t left_ld = (S::tile_rows + S::width - 1) / S::width * S::width;
+inline constexpr std::size_t left_ld = (S::tile_rows + S::width - 1) / S::width* S::width;
 
 /// Strips of tile_rows columns of the (K,M) matrix `from`, one behind the other, for tiles with AT; M columns are left.
 /// Two strips at once read more of each cache line.

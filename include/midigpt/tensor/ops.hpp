@@ -186,8 +186,7 @@ Var<T> gelu(Var<T> x) {
   detail::ops::call<T, detail::kernels::GeluForward>(y.size(), x.value().data(), y.data());
   return x.tape().record(std::move(y), [x](const Tensor<T>& dy) {
     Tensor<T> d = dy;
-    detail::ops::call<T, detail::kernels::GeluBackward>(d.size(), x.value().data(), d.data(),
-                                                          static_cast<T*>(nullptr));
+    detail::ops::call<T, detail::kernels::GeluBackward>(d.size(), x.value().data(), d.data(), static_cast<T*>(nullptr));
     detail::ops::add_to(x.grad(), d);
   });
 }
@@ -207,10 +206,9 @@ Var<T> layer_norm(Var<T> x, Var<T> weight, Var<T> bias) {
   detail::ops::call<T, detail::kernels::LayerNormForward>(M, C, x.value().data(), weight.value().data(),
                                                           bias.value().data(), y.data(), stats.data());
   return x.tape().record(std::move(y), [x, weight, bias, M, C, stats = std::move(stats)](const Tensor<T>& dy) {
-    detail::ops::call<T, detail::kernels::LayerNormBackward>(M, C, x.value().data(), weight.value().data(),
-                                                             bias.value().data(), stats.data(), dy.data(),
-                                                             x.grad().data(), weight.grad().data(),
-                                                             bias.grad().data(), static_cast<T*>(nullptr));
+    detail::ops::call<T, detail::kernels::LayerNormBackward>(
+        M, C, x.value().data(), weight.value().data(), bias.value().data(), stats.data(), dy.data(), x.grad().data(),
+        weight.grad().data(), bias.grad().data(), static_cast<T*>(nullptr));
   });
 }
 
