@@ -80,6 +80,7 @@
 #include <midigpt/token/token_file.hpp>
 #include <midigpt/token/tokenizer.hpp>
 #include <midigpt/token/train_input.hpp>
+#include <midigpt/token/train_options.hpp>
 #include <midigpt/token/train_output.hpp>
 #include <midigpt/token/train_text.hpp>
 #include <midigpt/token/trainer.hpp>

@@ -129,27 +129,6 @@ TEST_CASE("train input: the coverage cut leaves the rarest characters out, requi
   CHECK(corpus->report().distinct_characters == 6);
 }
 
-TEST_CASE("train input: specials, ids and symbols are checked as spm_train checks them") {
-  TrainerSpec s;
-  s.unk_id = 2;
-  s.bos_id = 0;
-  s.eos_id = -1;
-  s.control_symbols = {"<c>", "<s>"};
-  s.user_defined_symbols = {"<u>", "<pad>"};
-  const auto metas = detail::token_train::meta_pieces(s);
-  REQUIRE(metas);
-  std::string shown;
-  for (const auto& m : *metas) shown += std::to_string(m.id) + m.text + std::to_string(static_cast<int>(m.type)) + ' ';
-  CHECK(shown == "0<s>3 1<c>3 2<unk>2 3<u>4 4<pad>4 ");
-  for (const auto& [unk, bos, eos] : {std::array{-1, 1, 2}, std::array{0, 0, 2}, std::array{0, 1, 8000}}) {
-    TrainerSpec bad;
-    bad.unk_id = unk;
-    bad.bos_id = bos;
-    bad.eos_id = eos;
-    CHECK(!detail::token_train::meta_pieces(bad));
-  }
-}
-
 TEST_CASE("pretokenize: scripts, digits and the space mark decide what joins") {
   const auto joins = [](const TrainerSpec& spec, std::u32string_view text) {
     const PieceRules rules(spec);

@@ -137,7 +137,7 @@ TEST_CASE("trainer: a refused training names the reason of spm_train") {
   const std::vector<Row> rows{
       {"err_vocab_high", "Vocabulary size too high (4000). Please set it to a value <= 3162."},
       {"err_vocab_low", "Vocabulary size is smaller than required_chars. 100 vs 315. Increase vocab_size or decrease character_coverage with --cha"},
-      {"err_unigram_high", "Vocabulary size too high (31185). Please set it to a value <= 21"},
+      {"err_unigram_high", "Vocabulary size too high (31185). Please set it to a value <= 2147"},
       {"err_required_unseen", "[(freq) > (0)]"},
       {"err_dup_symbol", "<x> is already defined. duplicated symbols are not allowed."},
       {"err_unk_symbol", "<unk> must not be defined with --control_symbols and --user_defined_symbols."},
