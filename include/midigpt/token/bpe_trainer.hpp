@@ -33,6 +33,14 @@ using token_train::k_gap;
 inline constexpr std::uint32_t k_inside = 0xFFFFFFFEu;  // neither first nor last place of a symbol
 inline constexpr std::uint32_t k_nil = 0xFFFFFFFFu;
 
+/// Asks for memory that is read soon: the places of a pair lie far apart in a long text.
+inline void fetch([[maybe_unused]] const std::uint32_t* p) noexcept {
+#if defined(__GNUC__)
+  __builtin_prefetch(p, 1);
+#endif
+}
+inline constexpr std::uint32_t k_ahead = 24;
+
 /// Two neighbouring symbols and the places of the left one, ascending. `frequency` never underestimates.
 struct Pair {
   std::uint32_t left = 0, right = 0;
@@ -156,6 +164,7 @@ class Trainer {
     const std::uint32_t step = length(pair.left);
     std::uint32_t kept = pair.begin;
     for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {  // no branch: the loads overlap
+      if (i + k_ahead < pair.begin + pair.size) fetch(&text_[places_[i + k_ahead]]);
       const std::uint32_t p = places_[i];
       places_[kept] = p;
       kept += static_cast<std::uint32_t>(text_[p] == pair.left) & static_cast<std::uint32_t>(text_[p + step] == pair.right);
@@ -323,6 +332,7 @@ class Trainer {
     const auto first_new = static_cast<std::uint32_t>(pairs_.size());
     found_.clear();
     for (std::uint32_t i = pair.begin; i < pair.begin + pair.size; ++i) {
+      if (i + k_ahead < pair.begin + pair.size) fetch(&text_[places_[i + k_ahead]]);
       const std::uint32_t p = places_[i], middle = p + left_length, end = middle + right_length;
       if (!holds(pair, p)) continue;  // its left half was consumed just now: "aaa"
       const std::uint32_t before = text_[p - 1], after = text_[end];
