@@ -57,14 +57,14 @@ std::size_t bytes_needed(ByteSpan bytes) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return counted_new(size); }
-void* operator new[](std::size_t size) { return counted_new(size); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }  // else a sanitizer's own
-void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }
-void operator delete(void* p) noexcept { counted_delete(p); }
-void operator delete[](void* p) noexcept { counted_delete(p); }
-void operator delete(void* p, std::size_t) noexcept { counted_delete(p); }
-void operator delete[](void* p, std::size_t) noexcept { counted_delete(p); }
+[[gnu::noinline]] void* operator new(std::size_t size) { return counted_new(size); }
+[[gnu::noinline]] void* operator new[](std::size_t size) { return counted_new(size); }
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }  // else a sanitizer's own
+[[gnu::noinline]] void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return counted_new(size); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { counted_delete(p); }
+[[gnu::noinline]] void operator delete[](void* p) noexcept { counted_delete(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { counted_delete(p); }
+[[gnu::noinline]] void operator delete[](void* p, std::size_t) noexcept { counted_delete(p); }
 
 TEST_CASE("midi nasty: every file of the table has the outcome of the table, strict and repaired") {
   const std::string folder = std::string(MIDIGPT_SHARED_DIR) + "/data/midi-nasty/";
