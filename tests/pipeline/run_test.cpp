@@ -76,6 +76,9 @@ TEST_CASE("run: without merges a token is one character or one byte") {
   for (const SpmPiece& p : tokenizer->model().pieces) {
     if (p.type == PieceType::normal) CHECK(utf8_decode(p.piece, 0).size == p.piece.size());
   }
+  const auto capped = train_music_tokenizer(corpus, {.vocab_size = 100000, .merges = false});  // a cap makes no merges
+  REQUIRE(capped);
+  CHECK(capped->vocab_size() == tokenizer->vocab_size());
   const auto encoded = encode_corpus(corpus, *tokenizer);
   REQUIRE(encoded);
   CHECK(encoded->code_points == encoded->tokens - encoded->byte_tokens + encoded->byte_tokens / 4);

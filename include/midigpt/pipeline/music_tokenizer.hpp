@@ -66,7 +66,11 @@ struct MusicTokenizerOptions {
   train.normalizer.add_dummy_prefix = train.normalizer.remove_extra_whitespaces = false;
   TrainerSpec& spec = train.spec;
   spec.model_type = ModelType::bpe;
-  spec.vocab_size = options.vocab_size > 0 ? options.vocab_size : music_vocab_size(corpus, options.character_coverage, options.merges);
+  spec.vocab_size = options.vocab_size;
+  if (options.vocab_size <= 0 || !options.merges) {
+    const int wanted = music_vocab_size(corpus, options.character_coverage, options.merges);
+    spec.vocab_size = options.vocab_size > 0 ? (std::min)(options.vocab_size, wanted) : wanted;
+  }
   spec.character_coverage = static_cast<float>(options.character_coverage);
   spec.max_sentence_length = static_cast<std::int32_t>(options.window_bytes);
   spec.byte_fallback = true;
