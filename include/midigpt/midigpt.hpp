@@ -18,6 +18,7 @@
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/core/rng.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/generate/constraints.hpp>
 #include <midigpt/generate/generate.hpp>

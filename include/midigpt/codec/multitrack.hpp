@@ -23,6 +23,7 @@
 #include <midigpt/codec/controls.hpp>
 #include <midigpt/codec/grid.hpp>
 #include <midigpt/codec/layout.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -59,8 +60,8 @@ class Programs {
       }
     }
     const auto by_tick = [](const Change& a, const Change& b) { return a.first < b.first; };
-    for (auto& list : own_) std::stable_sort(list.begin(), list.end(), by_tick);
-    for (auto& list : any_) std::stable_sort(list.begin(), list.end(), by_tick);
+    for (auto& list : own_) sort_stably(list, by_tick);
+    for (auto& list : any_) sort_stably(list, by_tick);
   }
   [[nodiscard]] int at(std::size_t track, const Note& note) const noexcept {
     const std::size_t channel = note.channel & 0x0Fu;
@@ -141,7 +142,7 @@ class Encoder {
       for (const ChannelEvent& e : track.events) report_.events_dropped += e.kind() != 0xC0;
     }
     report_.events_dropped += score_.key_signatures.size();
-    std::sort(notes_.begin(), notes_.end());
+    merge_sort(notes_, [](const auto& a, const auto& b) { return a < b; });
   }
 
   [[nodiscard]] int part_of(std::size_t track, const Note& n, const Programs& programs) {
@@ -183,7 +184,7 @@ class Encoder {
         changes_.push_back({grid_.units(t.tick), 1, {ControlKind::tempo, bpm}});
       }
     }
-    std::stable_sort(changes_.begin(), changes_.end(), [](const Change& a, const Change& b) {
+    sort_stably(changes_, [](const Change& a, const Change& b) {
       return a.unit != b.unit ? a.unit < b.unit : a.order < b.order;
     });
   }
@@ -387,9 +388,10 @@ class Decoder {
 
   [[nodiscard]] Score build() {
     std::vector<int> parts;
-    for (const Placed& p : notes_) parts.push_back(p.part);
-    std::sort(parts.begin(), parts.end());
-    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    for (const Placed& p : notes_) {
+      const auto place = std::lower_bound(parts.begin(), parts.end(), p.part);
+      if (place == parts.end() || *place != p.part) parts.insert(place, p.part);
+    }
 
     score_.tracks.resize(parts.size());
     std::vector<std::uint8_t> channels(parts.size(), 9);

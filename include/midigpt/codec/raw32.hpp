@@ -12,6 +12,7 @@
 
 #include <midigpt/codec/grid.hpp>
 #include <midigpt/codec/layout.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/score.hpp>
 
 namespace midigpt {
@@ -42,7 +43,7 @@ inline namespace v0 {
     count.events_dropped += track.events.size() + track.metas.size();
   }
   count.events_dropped += score.tempos.size() + score.time_signatures.size() + score.key_signatures.size();
-  std::sort(notes.begin(), notes.end(), [](const Placed& a, const Placed& b) {
+  merge_sort(notes, [](const Placed& a, const Placed& b) {
     const auto low = [](std::uint32_t w) { return (w & 0xFFu) << 24 | w >> 8; };  // drums, pitch, velocity, length
     return a.unit != b.unit ? a.unit < b.unit : low(a.word) < low(b.word);
   });

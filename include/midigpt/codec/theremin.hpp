@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <midigpt/codec/layout.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
@@ -48,7 +49,7 @@ struct SecondsCodec {
     TextReport unread;
     TextReport& count = report != nullptr ? *report : unread;
     std::vector<Placed> notes = placed_notes(score, count);
-    std::sort(notes.begin(), notes.end());
+    merge_sort(notes, [](const Placed& a, const Placed& b) { return a < b; });
 
     std::u32string out;
     out.reserve(notes.size());

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <midigpt/codec/layout.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
@@ -120,7 +121,7 @@ class Clock {
   for (const Note& n : track->notes) {
     if (n.channel == first.channel && n.duration > 0 && program(n) == first_program) notes.push_back(n);
   }
-  std::stable_sort(notes.begin(), notes.end(), [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  sort_stably(notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
   return notes;
 }
 
@@ -213,8 +214,7 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
     track.end_tick = (std::max)(track.end_tick, end);
   }
   // his clock may put a note before the one it follows
-  std::stable_sort(track.notes.begin(), track.notes.end(),
-                   [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  sort_stably(track.notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
   track.events.push_back({.tick = 0, .status = 0xC0, .data1 = 0});
   if (!track.notes.empty()) score.tracks.push_back(std::move(track));
   return score;

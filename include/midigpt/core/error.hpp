@@ -4,9 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <string>
+#include <type_traits>
 #include <utility>
-#include <variant>
 
 #if defined(__cpp_exceptions)
 #include <stdexcept>
@@ -69,49 +70,86 @@ class ShapeError : public std::logic_error {
 };
 #endif
 
-/// A value, or the Error that prevented it.
+/// A value, or the Error that prevented it. Moving one never throws: a T that throws when moved ends the program.
+// A union by hand: std::variant takes a compiler three times as long, and half of the library's functions return a Result.
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit, `return value;`
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit, `return Error{...};`
+  Result(T value) : value_(std::move(value)), ok_(true) {}       // NOLINT: implicit, `return value;`
+  Result(Error error) : error_(std::move(error)), ok_(false) {}  // NOLINT: implicit, `return Error{...};`
+  Result(const Result& o)
+    requires std::is_copy_constructible_v<T>
+      : ok_(o.ok_) {
+    if (ok_) {
+      ::new (static_cast<void*>(&value_)) T(o.value_);
+    } else {
+      ::new (static_cast<void*>(&error_)) Error(o.error_);
+    }
+  }
+  Result(Result&& o) noexcept : ok_(o.ok_) { take(o); }
+  Result& operator=(Result o) noexcept {
+    destroy();
+    ok_ = o.ok_;
+    take(o);
+    return *this;
+  }
+  ~Result() { destroy(); }
 
-  [[nodiscard]] explicit operator bool() const noexcept { return state_.index() == 0; }
+  [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
 
   /// Requires: *this holds a value.
-  [[nodiscard]] T& operator*() & noexcept { return *std::get_if<0>(&state_); }
-  [[nodiscard]] const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
-  [[nodiscard]] T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
-  [[nodiscard]] T* operator->() noexcept { return std::get_if<0>(&state_); }
-  [[nodiscard]] const T* operator->() const noexcept { return std::get_if<0>(&state_); }
+  [[nodiscard]] T& operator*() & noexcept { return value_; }
+  [[nodiscard]] const T& operator*() const& noexcept { return value_; }
+  [[nodiscard]] T&& operator*() && noexcept { return std::move(value_); }
+  [[nodiscard]] T* operator->() noexcept { return &value_; }
+  [[nodiscard]] const T* operator->() const noexcept { return &value_; }
 
   /// Requires: *this holds an error.
-  [[nodiscard]] const Error& error() const& noexcept { return *std::get_if<1>(&state_); }
-  [[nodiscard]] Error&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }
+  [[nodiscard]] const Error& error() const& noexcept { return error_; }
+  [[nodiscard]] Error&& error() && noexcept { return std::move(error_); }
 
 #if defined(__cpp_exceptions)
   /// The value; throws Failure if there is none.
   [[nodiscard]] T& value() & {
     check();
-    return **this;
+    return value_;
   }
   [[nodiscard]] const T& value() const& {
     check();
-    return **this;
+    return value_;
   }
   [[nodiscard]] T value() && {
     check();
-    return std::move(*std::get_if<0>(&state_));
+    return std::move(value_);
   }
+#endif
 
  private:
+#if defined(__cpp_exceptions)
   void check() const {
-    if (!*this) throw Failure(error());
+    if (!ok_) throw Failure(error_);
   }
-#else
- private:
 #endif
-  std::variant<T, Error> state_;
+  void take(Result& o) noexcept {
+    if (ok_) {
+      ::new (static_cast<void*>(&value_)) T(std::move(o.value_));
+    } else {
+      ::new (static_cast<void*>(&error_)) Error(std::move(o.error_));
+    }
+  }
+  void destroy() noexcept {
+    if (ok_) {
+      value_.~T();
+    } else {
+      error_.~Error();
+    }
+  }
+
+  union {
+    T value_;
+    Error error_;
+  };
+  bool ok_;
 };
 
 /// Success without a value, or an Error: `return {};`.

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
 
@@ -292,7 +293,7 @@ struct QuantiseOptions {
   }
   const std::int64_t end = duration_ticks(score);
   for (std::size_t c = 0; c < 16; ++c) {
-    std::stable_sort(moves[c].begin(), moves[c].end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    sort_stably(moves[c], [](const auto& a, const auto& b) { return a.first < b.first; });
     bool down = false;
     for (const auto& [tick, press] : moves[c]) {
       if (press && !down) held[c].push_back({tick, end});
@@ -305,7 +306,7 @@ struct QuantiseOptions {
   for (Track& t : score.tracks) {
     for (Note& n : t.notes) notes.push_back(&n);
   }
-  std::stable_sort(notes.begin(), notes.end(), [](const Note* a, const Note* b) { return a->tick < b->tick; });
+  sort_stably(notes, [](const Note* a, const Note* b) { return a->tick < b->tick; });
   std::vector<std::pair<std::int64_t, std::int64_t>> onsets(std::size_t{16} * 128, {-1, -1});  // the onset seen last, and the one after it
   for (std::size_t i = notes.size(); i-- > 0;) {
     Note& n = *notes[i];

@@ -17,6 +17,7 @@
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/parallel.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/read.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -44,7 +45,7 @@ inline namespace v0 {
     it.increment(failure);
     if (failure) return Error{Errc::io, 0, "cannot read folder " + path + ": " + failure.message()};
   }
-  std::sort(found.begin(), found.end());
+  sort_stably(found);
   return found;
 }
 

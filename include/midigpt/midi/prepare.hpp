@@ -13,6 +13,7 @@
 
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/rng.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/edit.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -36,7 +37,7 @@ struct CleanOptions {
     Track& t = score.tracks.front();
     for (Note& n : t.notes) n.channel = 0;
     t.events = {{0, 0xC0, static_cast<std::uint8_t>(options.program & 0x7F), 0}};
-    std::stable_sort(t.notes.begin(), t.notes.end(), [](const Note& a, const Note& b) {
+    sort_stably(t.notes, [](const Note& a, const Note& b) {
       return std::tuple(a.tick, a.pitch, b.velocity, a.duration) < std::tuple(b.tick, b.pitch, a.velocity, b.duration);
     });
     // unisons of several instruments become one note
@@ -88,7 +89,7 @@ struct MusicHashOptions {
       notes.emplace_back(step(n.tick - first), drum ? 0 : step(n.duration), pitch);
     }
   }
-  std::sort(notes.begin(), notes.end());
+  sort_stably(notes);
   notes.erase(std::unique(notes.begin(), notes.end()), notes.end());
   ByteWriter bytes;
   bytes.reserve(notes.size() * 18);

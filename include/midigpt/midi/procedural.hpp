@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/accompaniment.hpp>
 #include <midigpt/midi/harmony.hpp>
 #include <midigpt/midi/key.hpp>
@@ -50,7 +51,7 @@ namespace detail::dice {
 
 /// Notes by tick, none sounding into the next one of its pitch.
 inline void settle(std::vector<Note>& notes) {
-  std::ranges::stable_sort(notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  sort_stably(notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
   std::array<std::size_t, 128> last;
   last.fill(notes.size());
   for (std::size_t i = 0; i < notes.size(); ++i) {

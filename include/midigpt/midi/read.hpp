@@ -19,6 +19,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/view.hpp>
 
@@ -270,7 +271,7 @@ inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call
   if (call.options.pairing == Pairing::pretty_midi) {
     call.counts.unclosed_notes += count_ - ended_ - (call.counts.zero_length_notes - zero_length_before);
     notes = closed_.data();
-    std::stable_sort(notes, notes + ended_, [](const Note& a, const Note& b) { return a.tick < b.tick; });
+    sort_stably(std::span(notes, ended_), [](const Note& a, const Note& b) { return a.tick < b.tick; });
   } else if (ended_ != count_) {
     for (Note* n = notes; n != notes + count_; ++n) {
       if (n->duration < 0) n->duration = track.end_tick - n->tick;

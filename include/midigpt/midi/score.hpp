@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
+
 namespace midigpt {
 inline namespace v0 {
 
@@ -113,7 +115,7 @@ namespace detail::midi_score {
 template <class T>
 void sort_by_tick(std::vector<T>& items) {
   const auto earlier = [](const T& a, const T& b) { return a.tick < b.tick; };
-  if (!std::is_sorted(items.begin(), items.end(), earlier)) std::stable_sort(items.begin(), items.end(), earlier);
+  if (!std::is_sorted(items.begin(), items.end(), earlier)) sort_stably(items, earlier);
 }
 
 /// By tick, and of several at one tick the last; the first track, where the map is written, lasts as long.

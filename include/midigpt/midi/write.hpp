@@ -17,6 +17,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/edit.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -109,7 +110,7 @@ struct MapEvent {
     const std::uint32_t us = std::clamp(t.us_per_quarter, 1u, 0xFFFFFFu);
     events.push_back({t.tick, 0x51, 3, {static_cast<char>(us >> 16), static_cast<char>(us >> 8 & 0xFF), static_cast<char>(us & 0xFF), 0}});
   }
-  std::stable_sort(events.begin(), events.end(), [](const MapEvent& a, const MapEvent& b) { return a.tick < b.tick; });
+  sort_stably(events, [](const MapEvent& a, const MapEvent& b) { return a.tick < b.tick; });
   return events;
 }
 
@@ -119,7 +120,7 @@ template <class T>
   const auto earlier = [](const T& a, const T& b) { return a.tick < b.tick; };
   if (std::is_sorted(items.begin(), items.end(), earlier)) return items;
   copy = items;
-  std::stable_sort(copy.begin(), copy.end(), earlier);
+  sort_stably(copy, earlier);
   return copy;
 }
 
@@ -152,7 +153,7 @@ struct NoteEnd {
   }
   ends.resize(count);
   if (moves == most_moves) {
-    std::sort(ends.begin(), ends.end(), [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
+    sort_stably(ends, [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
   }
   ends.push_back({k_never, 0});
   return ends;

@@ -15,6 +15,7 @@
 #include <midigpt/codec/text.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/nn/gpt.hpp>
 #include <midigpt/pipeline/corpus.hpp>
@@ -47,7 +48,7 @@ struct MusicTokenizerOptions {
   std::vector<std::size_t> by_count;
   by_count.reserve(counts.size());
   for (const auto& [c, n] : counts) by_count.push_back(n);
-  std::ranges::sort(by_count, std::ranges::greater{});
+  sort_stably(by_count, [](std::size_t a, std::size_t b) { return a > b; });
   std::size_t alphabet = 0, sum = 0;
   while (alphabet < by_count.size() && static_cast<double>(sum) < character_coverage * static_cast<double>(total)) {
     sum += by_count[alphabet++];

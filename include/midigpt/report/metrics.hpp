@@ -13,6 +13,7 @@
 #include <span>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/bars.hpp>
 #include <midigpt/midi/key.hpp>
 #include <midigpt/midi/score.hpp>
@@ -94,7 +95,7 @@ struct Onset {
   for (const Note& n : notes) {
     if (!is_drum(n)) line.push_back(n);
   }
-  std::ranges::stable_sort(
+  sort_stably(
       line, [](const Note& a, const Note& b) { return a.tick != b.tick ? a.tick < b.tick : a.pitch > b.pitch; });
   std::size_t steps = 0, moves = 0;
   int before = -1;
@@ -133,7 +134,7 @@ struct Onset {
       ++bar, step = 0;  // just before the bar line
     onsets.push_back({bar, step});
   });
-  std::ranges::sort(onsets);
+  sort_stably(onsets);
   onsets.erase(std::unique(onsets.begin(), onsets.end()), onsets.end());
 
   double sum = 0;
@@ -170,7 +171,7 @@ struct Onset {
     edges.push_back({n.tick, 1});
     edges.push_back({n.tick + n.duration, -1});
   });
-  std::ranges::sort(edges, {}, &Edge::tick);
+  sort_stably(edges, [](const Edge& a, const Edge& b) { return a.tick < b.tick; });
   double weighted = 0, busy = 0;
   int sounding = 0;
   for (std::size_t i = 0; i < edges.size(); ++i) {

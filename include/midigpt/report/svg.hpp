@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/bars.hpp>
 #include <midigpt/midi/score.hpp>
@@ -385,7 +386,7 @@ struct Part {
   double last_label = -100;  // labels of baselines that lie close are moved apart
   std::string labels;
   std::vector<Baseline> lines(baselines.begin(), baselines.end());
-  std::ranges::stable_sort(lines, [](const Baseline& a, const Baseline& b) { return a.loss > b.loss; });
+  sort_stably(lines, [](const Baseline& a, const Baseline& b) { return a.loss > b.loss; });
   for (const Baseline& b : lines) {
     if (!std::isfinite(b.loss)) continue;
     const std::string y = svg::number(y_of(b.loss));

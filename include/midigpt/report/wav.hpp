@@ -16,6 +16,7 @@
 
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/rng.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
 #include <midigpt/report/timbre.hpp>
@@ -281,7 +282,7 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
     }
     for (const Note& n : track.notes) events.push_back({n.tick, nullptr, &n});
   }
-  std::ranges::stable_sort(events, [](const Event& a, const Event& b) {
+  sort_stably(events, [](const Event& a, const Event& b) {
     return a.tick != b.tick ? a.tick < b.tick : (a.control != nullptr) > (b.control != nullptr);
   });
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/token/normalizer.hpp>
 #include <midigpt/token/vocab.hpp>
 
@@ -99,7 +100,7 @@ inline void bpe_encode(const Vocab& vocab, const SymbolMatcher& user_defined, st
   // The last split of each unused piece counts; afterwards they are sorted by id for the search.
   auto& splits = scratch.splits;
   std::reverse(splits.begin(), splits.end());
-  std::stable_sort(splits.begin(), splits.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+  sort_stably(splits, [](const auto& a, const auto& b) { return a.id < b.id; });
   const auto split_of = [&](std::int32_t id) {
     const auto it = std::lower_bound(splits.begin(), splits.end(), id, [](const auto& s, std::int32_t x) { return s.id < x; });
     return it != splits.end() && it->id == id ? it->size_left : 0u;

@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/bpe.hpp>
 #include <midigpt/token/char_table.hpp>
@@ -140,7 +141,7 @@ class BpeTable {
       if (!single) joined.push_back(static_cast<std::int32_t>(i));
       for (const char32_t c : text) t.add_char(vocab, c);
     }
-    std::sort(joined.begin(), joined.end(), [&](std::int32_t a, std::int32_t b) { return vocab.score(a) > vocab.score(b); });
+    sort_stably(joined, [&](std::int32_t a, std::int32_t b) { return vocab.score(a) > vocab.score(b); });
     for (std::size_t i = 1; i < joined.size(); ++i) {
       if (vocab.score(joined[i - 1]) == vocab.score(joined[i])) return std::nullopt;
     }
@@ -324,9 +325,7 @@ class BpeTable {
   /// Lays out the tree of beginnings of pieces. The beginnings that go on from one are one character longer: each has a
   /// place in steps_, the base of the one plus the character; bases are such that no two beginnings want the same place.
   [[nodiscard]] bool learn_beginnings() {
-    std::vector<std::uint32_t> order(pieces_.size() - chars_);
-    for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
+    const auto order = sorted_order(pieces_.size() - chars_, [&](std::uint32_t a, std::uint32_t b) {
       return std::ranges::lexicographical_compare(spelling(a), spelling(b));
     });
     struct Beginning {
@@ -372,7 +371,7 @@ class BpeTable {
     for (std::uint32_t i = 0; i < n; ++i) {
       if (count(i) != 0) parents.push_back(i);
     }
-    std::stable_sort(parents.begin(), parents.end(), [&](std::uint32_t a, std::uint32_t b) { return count(a) > count(b); });
+    sort_stably(parents, [&](std::uint32_t a, std::uint32_t b) { return count(a) > count(b); });
     std::vector<bool> base_used;
     std::size_t first_free = 1;
     const auto is_free = [&](std::size_t place) { return place >= steps_.size() || steps_[place] == k_no_step; };

@@ -17,6 +17,7 @@
 
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/bpe_window.hpp>
 #include <midigpt/token/model.hpp>
@@ -251,9 +252,7 @@ class Trainer {
       seen[text_[p]] = true;
       table_.insert(keys_[text_[p]], k_nil);
     }
-    std::vector<std::uint32_t> order(pairs_.size());
-    for (std::uint32_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) { return places_[pairs_[a].begin] < places_[pairs_[b].begin]; });
+    const auto order = sorted_order(pairs_.size(), [this](std::uint32_t a, std::uint32_t b) { return places_[pairs_[a].begin] < places_[pairs_[b].begin]; });
     for (const std::uint32_t i : order) table_.insert(key_of(pairs_[i]), i);
   }
 

@@ -243,28 +243,27 @@ class DoubleArray {
   std::uint32_t head_ = 0;  // first free unit; units_.size() if there is none
 };
 
-/// Indices of n texts in ascending byte order, equal ones in ascending index: by the first eight bytes, then by the rest.
-template <class Text>
-[[nodiscard]] std::vector<std::uint32_t> byte_order(std::size_t n, Text&& text) {
+/// Indices of the rules by one of their texts in ascending byte order, equal ones in ascending index: by the first eight bytes, then by the rest.
+[[nodiscard]] inline std::vector<std::uint32_t> byte_order(const CharsmapRules& rules, std::string CharsmapRules::value_type::*text) {
   struct Key {
     std::uint64_t prefix;
     std::uint32_t index;
   };
-  std::vector<Key> keys(n);
-  for (std::size_t i = 0; i < n; ++i) {
+  std::vector<Key> keys(rules.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) {
     std::array<std::byte, 8> first{};
-    const std::string_view t = text(i);
+    const std::string_view t = rules[i].*text;
     std::transform(t.begin(), t.begin() + static_cast<std::ptrdiff_t>((std::min)(t.size(), first.size())), first.begin(),
                    [](char c) { return static_cast<std::byte>(c); });
     keys[i] = {load_be<std::uint64_t>(first.data()), static_cast<std::uint32_t>(i)};
   }
   std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
     if (a.prefix != b.prefix) return a.prefix < b.prefix;
-    const int order = text(a.index).compare(text(b.index));
+    const int order = (rules[a.index].*text).compare(rules[b.index].*text);
     return order != 0 ? order < 0 : a.index < b.index;
   });
-  std::vector<std::uint32_t> out(n);
-  for (std::size_t i = 0; i < n; ++i) out[i] = keys[i].index;
+  std::vector<std::uint32_t> out(keys.size());
+  for (std::size_t i = 0; i < keys.size(); ++i) out[i] = keys[i].index;
   return out;
 }
 
@@ -277,7 +276,7 @@ template <class Text>
   std::vector<std::uint32_t> places(rules.size());  // of each rule's text in the pool
   std::string pool;
   std::string_view last;
-  for (const std::uint32_t i : impl::byte_order(rules.size(), [&](std::size_t k) -> std::string_view { return rules[k].second; })) {
+  for (const std::uint32_t i : impl::byte_order(rules, &CharsmapRules::value_type::second)) {
     if (pool.empty() || rules[i].second != last) {
       last = rules[i].second;
       pool += last;
@@ -288,7 +287,7 @@ template <class Text>
 
   impl::Automaton automaton;
   last = {};
-  for (const std::uint32_t i : impl::byte_order(rules.size(), [&](std::size_t k) -> std::string_view { return rules[k].first; })) {
+  for (const std::uint32_t i : impl::byte_order(rules, &CharsmapRules::value_type::first)) {
     if (rules[i].first == last) continue;
     last = rules[i].first;
     automaton.add(last, places[i]);

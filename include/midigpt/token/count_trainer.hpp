@@ -1,7 +1,6 @@
 // token/count_trainer.hpp - word and char models: the most frequent words, or the covered characters, with their log share.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include <midigpt/core/error.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/train_input.hpp>
@@ -40,7 +40,7 @@ struct Counted {
       out.push_back({std::move(text), word.count});
     });
   }
-  std::sort(out.begin(), out.end(), [](const Counted& a, const Counted& b) { return a.text < b.text; });
+  sort_stably(out, [](const Counted& a, const Counted& b) { return a.text < b.text; });
   std::size_t kept = 0;
   for (std::size_t i = 0; i < out.size(); ++i) {
     if (kept != 0 && out[kept - 1].text == out[i].text) {
@@ -50,7 +50,7 @@ struct Counted {
     }
   }
   out.resize(kept);
-  std::stable_sort(out.begin(), out.end(), [](const Counted& a, const Counted& b) { return a.count > b.count; });
+  sort_stably(out, [](const Counted& a, const Counted& b) { return a.count > b.count; });
   return out;
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <midigpt/core/error.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalizer.hpp>
@@ -64,7 +65,7 @@ namespace detail::hf_export {
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     if (pieces[i].type == PieceType::normal) ids.push_back(static_cast<std::int32_t>(i));
   }
-  std::stable_sort(ids.begin(), ids.end(), [&](std::int32_t a, std::int32_t b) { return vocab.score(a) > vocab.score(b); });
+  sort_stably(ids, [&](std::int32_t a, std::int32_t b) { return vocab.score(a) > vocab.score(b); });
   std::vector<std::pair<std::string, std::string>> out;
   for (const std::int32_t id : ids) {
     const std::string& piece = vocab.piece(id);

@@ -15,6 +15,7 @@
 
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/charsmap.hpp>
 #include <midigpt/token/model.hpp>
@@ -32,7 +33,7 @@ class SymbolMatcher {
  public:
   SymbolMatcher() = default;
   explicit SymbolMatcher(std::vector<std::string> symbols) : symbols_(std::move(symbols)) {
-    std::sort(symbols_.begin(), symbols_.end());
+    sort_stably(symbols_);
     symbols_.erase(std::unique(symbols_.begin(), symbols_.end()), symbols_.end());
     if (!symbols_.empty() && symbols_.front().empty()) symbols_.erase(symbols_.begin());
     for (const std::string& s : symbols_) starts_[static_cast<unsigned char>(s[0])] = true;

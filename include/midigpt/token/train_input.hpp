@@ -18,6 +18,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalizer.hpp>
@@ -119,7 +120,7 @@ class WordTable {
   /// Most frequent first, then by bytes. No word can be added after it.
   void sort() {
     slots_ = {};
-    std::sort(words_.begin(), words_.end(), [](const Word& a, const Word& b) { return a.count != b.count ? a.count > b.count : a.text < b.text; });
+    sort_stably(words_, [](const Word& a, const Word& b) { return a.count != b.count ? a.count > b.count : a.text < b.text; });
   }
 
  private:
@@ -406,7 +407,7 @@ inline Result<void> TrainCorpus::finish() {
     report_.characters += counts[c];
   }
   report_.distinct_characters = all.size();
-  std::sort(all.begin(), all.end(), [&](const impl::RequiredChar& a, const impl::RequiredChar& b) {
+  sort_stably(all, [&](const impl::RequiredChar& a, const impl::RequiredChar& b) {
     if (forced[a.code_point] != forced[b.code_point]) return bool{forced[a.code_point]};
     return a.count != b.count ? a.count > b.count : a.code_point < b.code_point;
   });
@@ -417,7 +418,7 @@ inline Result<void> TrainCorpus::finish() {
     covered += c.count;
     if (c.code_point != impl::k_boundary) required_.push_back(c);
   }
-  std::sort(required_.begin(), required_.end(), [](const impl::RequiredChar& a, const impl::RequiredChar& b) {
+  sort_stably(required_, [](const impl::RequiredChar& a, const impl::RequiredChar& b) {
     return a.count != b.count ? a.count > b.count : a.code_point < b.code_point;
   });
   if (options_.era == BpeEra::window) mask_uncovered();

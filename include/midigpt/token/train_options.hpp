@@ -11,6 +11,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/token/charsmap_builder.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/normalization_rules.hpp>
@@ -195,7 +196,7 @@ struct MetaPiece {
     out.push_back({static_cast<std::int32_t>(next), text, type});
     ++next;
   }
-  std::sort(out.begin(), out.end(), [](const MetaPiece& a, const MetaPiece& b) { return a.id < b.id; });
+  sort_stably(out, [](const MetaPiece& a, const MetaPiece& b) { return a.id < b.id; });
   return out;
 }
 

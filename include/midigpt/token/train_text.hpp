@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <midigpt/core/sort.hpp>
 #include <midigpt/token/pretokenize.hpp>
 #include <midigpt/token/train_input.hpp>
 
@@ -39,7 +40,7 @@ inline constexpr std::uint64_t k_max_train_text = std::uint64_t{1} << 31;
   for (const auto& c : corpus.required()) {
     if (!pretokenize::never_joins(c.code_point)) out.characters.push_back(c.code_point);
   }
-  std::sort(out.characters.begin(), out.characters.end());
+  sort_stably(out.characters);
   std::vector<std::uint32_t> number(0x110000, k_gap);
   for (std::uint32_t i = 0; i < out.characters.size(); ++i) number[out.characters[i]] = i;
 

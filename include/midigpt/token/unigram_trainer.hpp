@@ -19,6 +19,7 @@
 
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/pretokenize.hpp>
@@ -126,7 +127,7 @@ class Trainer {
     for (std::uint32_t c = 0; c < characters; ++c) {  // every character is a seed
       if (ends[c] < ends[c + 1]) nodes.push_back({ends[c], ends[c + 1], 1, weigh(places, ends[c], ends[c + 1])});
     }
-    std::sort(nodes.begin(), nodes.end(), [](const Node& a, const Node& b) {
+    sort_stably(nodes, [](const Node& a, const Node& b) {
       return a.length != b.length ? a.length < b.length : a.begin < b.begin;
     });
 
@@ -418,7 +419,7 @@ class Trainer {
       candidates.push_back({frequency[k] * (std::log(frequency[k]) - std::log(sum) - alternative), k});
     }
     const auto target = (std::max)(desired, static_cast<std::size_t>(spec_.shrinking_factor * static_cast<float>(pieces_.size())));
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
+    sort_stably(candidates, [](const Candidate& a, const Candidate& b) {
       return a.loss != b.loss ? a.loss > b.loss : a.piece < b.piece;
     });
     for (const Candidate& c : candidates) {
@@ -493,12 +494,12 @@ class Trainer {
     pieces.push_back({detail::token_train::character_text(c.code_point), score});
   }
   const auto better = [](const SpmPiece& a, const SpmPiece& b) { return a.score != b.score ? a.score > b.score : a.piece < b.piece; };
-  std::sort(learnt.begin(), learnt.end(), better);
+  sort_stably(learnt, better);
   const std::size_t room = static_cast<std::size_t>(spec.vocab_size) - corpus.metas().size() - pieces.size();
   learnt.resize((std::min)(learnt.size(), room));
   corpus.report().merges = learnt.size();
   std::move(learnt.begin(), learnt.end(), std::back_inserter(pieces));
-  std::sort(pieces.begin(), pieces.end(), better);
+  sort_stably(pieces, better);
   auto model = detail::token_train::assemble(corpus, ModelType::unigram, std::move(pieces));
   if (report != nullptr) *report = corpus.report();
   return model;

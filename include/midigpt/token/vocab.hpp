@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <midigpt/core/error.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/token/model.hpp>
 
 namespace midigpt {
@@ -222,7 +223,7 @@ class Vocab {
   if (model.trainer.model_type != ModelType::bpe && model.trainer.model_type != ModelType::unigram) {
     return Error{Errc::unsupported, 0, "a vocabulary can be restricted for BPE and unigram models only"};
   }
-  std::sort(allowed.begin(), allowed.end());
+  sort_stably(allowed);
   for (SpmPiece& p : model.pieces) {
     if (p.piece.empty() || (p.type != PieceType::normal && p.type != PieceType::unused)) continue;
     const bool keep = detail::vocab::char_size(p.piece) == p.piece.size() || std::binary_search(allowed.begin(), allowed.end(), p.piece);

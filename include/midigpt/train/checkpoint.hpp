@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <midigpt/core/error.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/nn/gpt.hpp>
 #include <midigpt/version.hpp>
 #include <midigpt/weights/json.hpp>
@@ -181,7 +182,7 @@ struct Gpt2File {
     std::uint64_t layer = 0;
     if (layer_of(name, layer)) layers = (std::max)(layers, layer + 1);
   }
-  std::sort(file.tensors.begin(), file.tensors.end());
+  sort_stably(file.tensors);
   for (std::size_t i = 1; i < file.tensors.size(); ++i) {
     if (file.tensors[i].first == file.tensors[i - 1].first)
       return refuse("two tensors are '" + std::string(file.tensors[i].first) + "'");

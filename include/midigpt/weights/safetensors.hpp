@@ -5,7 +5,6 @@
 //   bytes.
 #pragma once
 
-#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <map>
@@ -19,6 +18,7 @@
 #include <midigpt/core/bytes.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
+#include <midigpt/core/sort.hpp>
 #include <midigpt/weights/json.hpp>
 
 namespace midigpt {
@@ -169,9 +169,7 @@ struct Range {
 
 [[nodiscard]] inline Result<void> check_ranges(SafetensorsView& view, const std::vector<Range>& ranges,
                                                ByteSpan buffer) {
-  std::vector<std::size_t> order(ranges.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+  const auto order = sorted_order(ranges.size(), [&](std::size_t a, std::size_t b) {
     return std::pair(ranges[a].begin, ranges[a].end) < std::pair(ranges[b].begin, ranges[b].end);
   });
   std::uint64_t at = 0;
@@ -327,12 +325,11 @@ struct SafetensorsHeader {
 [[nodiscard]] inline Result<SafetensorsHeader> safetensors_header(std::span<const StoredTensor> tensors,
                                                                   const Metadata& metadata) {
   SafetensorsHeader out;
-  out.order.resize(tensors.size());
-  for (std::size_t i = 0; i < tensors.size(); ++i) out.order[i] = i;
-  std::sort(out.order.begin(), out.order.end(), [&](std::size_t a, std::size_t b) {
+  const auto order = sorted_order(tensors.size(), [&](std::size_t a, std::size_t b) {
     const std::size_t sa = dtype_size(tensors[a].dtype), sb = dtype_size(tensors[b].dtype);
     return sa != sb ? sa > sb : tensors[a].name < tensors[b].name;
   });
+  out.order.assign(order.begin(), order.end());
   std::string json = "{";
   const auto comma = [&json] { json += json.size() > 1 ? "," : ""; };
   if (!metadata.empty()) {
