@@ -88,23 +88,7 @@ TEST_CASE("wav: the header is what players expect, in mono and stereo") {
   }
 }
 
-TEST_CASE("wav: the sine table is the sine to half a unit") {
-  const auto wave = detail::wav::sine_table();
-  double worst = 0;
-  for (std::size_t i = 0; i < wave.size(); ++i) {
-    worst = std::fmax(
-        worst, std::fabs(wave[i] - 32767 * std::sin(2 * 3.14159265358979323846 * static_cast<double>(i) / 2048)));
-  }
-  CHECK(worst < 0.51);
-}
-
-TEST_CASE("wav: every pitch sounds at its equal-tempered frequency") {
-  double worst = 0;
-  for (int pitch = 0; pitch < 128; ++pitch) {
-    const double want = 4294967296.0 * 440 * std::pow(2.0, (pitch - 69) / 12.0) / 44100;
-    worst = std::fmax(worst, std::fabs(detail::wav::phase_step(pitch, 44100) / want - 1));
-  }
-  CHECK(worst < 2e-6);
+TEST_CASE("wav: the A above middle C sounds at 440 Hz") {
   const Sound sound = read_wav(wav_bytes(one_note(69, 1), {.sample_rate = 44100, .stereo = false, .room = false}));
   const double here = power_at(sound, 440, 0.1, 0.6);
   CHECK(here > 100 * power_at(sound, 440 * 1.0595, 0.1, 0.6));

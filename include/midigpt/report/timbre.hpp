@@ -144,7 +144,10 @@ inline constexpr std::array<Timbre, 13> timbres = {{
   Family family = families[program / 8 & 15];
   if (program == 4 || program == 5) family = Family::electric;
   if (program == 6 || program == 7 || program == 45 || program == 46 || program == 47) family = Family::pluck;
-  if (program >= 20 && program <= 23) family = Family::reed;  // reed organs, accordion, harmonica
+  if ((program >= 20 && program <= 23) || program == 109 || program == 111) {
+    family = Family::reed;  // reed organs, accordion, harmonica; bagpipe, shanai
+  }
+  if (program == 110) family = Family::strings;  // fiddle
   return timbres[static_cast<std::size_t>(family)];
 }
 
