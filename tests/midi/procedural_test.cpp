@@ -231,36 +231,6 @@ TEST_CASE("procedural: held melody notes hardly ever rub a semitone above a note
   CHECK(rubbing < held / 30);
 }
 
-TEST_CASE("procedural: chords move by small steps, without parallel fifths or octaves against the bass") {
-  using namespace detail::dice;
-  double motion = 0;
-  int moves = 0, parallels = 0;
-  for (std::uint64_t seed = 0; seed < 200; ++seed) {
-    const Plan plan = make_plan({.seed = seed, .bars = 16});
-    Voicing before;
-    int bass = 0;
-    Chord chord;
-    for (const Bar& bar : plan.bars) {
-      for (const Chord& next : bar.chords) {
-        if (before.size != 0 && next == chord) continue;
-        const Voicing v = lead_voices(next, before, bass, bass_root(next));
-        REQUIRE(v.size >= 3);
-        if (before.size != 0) {
-          const int top = v.pitch[v.size - 1], from = before.pitch[before.size - 1];
-          motion += std::abs(top - from);
-          ++moves;
-          const int interval = (top - bass_root(next)) % 12;
-          const bool same_way = (top > from) == (bass_root(next) > bass) && top != from && bass_root(next) != bass;
-          parallels += same_way && interval == (from - bass) % 12 && (interval == 0 || interval == 7);
-        }
-        before = v, bass = bass_root(next), chord = next;
-      }
-    }
-  }
-  CHECK(motion / moves < 2.5);
-  CHECK(parallels == 0);
-}
-
 TEST_CASE("procedural: keys, modes, feels and meters come up as often as their weights say") {
   std::map<std::string, int> feels;
   std::array<int, 12> tonics{};

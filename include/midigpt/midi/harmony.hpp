@@ -192,8 +192,8 @@ inline constexpr std::array<std::uint8_t, 4> mixolydian_loops[] = {{0, 6, 3, 0},
     if (!is_minor(plan.key.mode) && to_dominant && degrees[i] == 1 && percent(rng, 25)) {
       chord = chord_on(plan.key, 1, true, true);  // V7 of V
     } else if (!is_minor(plan.key.mode) && degrees[i] == 3 && percent(rng, 8)) {
+      chord = chord_on(plan.key, 3, false);
       chord.pcs[1] = static_cast<std::uint8_t>((chord.pcs[0] + 3) % 12);  // iv borrowed from minor
-      chord.size = 3;
     }
     bars[i].chords = {chord, chord};
     bars[i].place = static_cast<std::uint8_t>(i);
