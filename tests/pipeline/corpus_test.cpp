@@ -11,6 +11,8 @@
 #include <midigpt/core/file.hpp>
 #include <midigpt/midi/write.hpp>
 
+#include <midi/midi_support.hpp>
+
 using namespace midigpt;
 namespace fs = std::filesystem;
 
@@ -51,6 +53,21 @@ TEST_CASE("corpus: every file of a folder is a piece or has a reason") {
   }
   CHECK(corpus.notes() > 100);
   CHECK(summary(corpus).find("2 skipped") != std::string::npos);
+}
+
+TEST_CASE("corpus: a format 2 file is used if one of its sequences has notes; the silent ones are named") {
+  const MusicFolder folder;
+  const std::string path = (folder.path / "three.mid").string(), silent = (folder.path / "silent.mid").string();
+  REQUIRE(write_file_atomic(path, midi_test::smf({"00 FF 01 01 41", "00 90 3C 40  60 3C 00", "00 FF 01 01 42"}, 2)));
+  const Corpus corpus = corpus_from_files(std::vector{path, silent});
+  CHECK(corpus.files == 2);
+  CHECK(corpus.skipped_files == 1);
+  REQUIRE(corpus.pieces.size() == 1);
+  CHECK(corpus.pieces[0].name == path + "#1");
+  REQUIRE(corpus.skipped.size() == 3);
+  CHECK(corpus.skipped[0].name == path + "#0");
+  CHECK(corpus.skipped[1].name == path + "#2");
+  CHECK(corpus.skipped[2].name == silent);
 }
 
 TEST_CASE("corpus: the split follows the music, not its name, place or company") {

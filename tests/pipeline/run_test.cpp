@@ -47,68 +47,6 @@ std::string bytes_of(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("run: every vocabulary gives back every piece, and never says unknown") {
-  for (const CodecKind codec : {CodecKind::multitrack, CodecKind::split, CodecKind::theremin}) {
-    CAPTURE(codec_name(codec));
-    const Corpus corpus = corpus_from_generator(30, 1, {.bars = 4}, {.codec = codec});
-    for (const int vocab_size : {0, 600, 100000}) {
-      CAPTURE(vocab_size);
-      const auto tokenizer = train_music_tokenizer(corpus, {.vocab_size = vocab_size});
-      if (!tokenizer) {  // a cap below the alphabet: refused with a reason, not silently lossy
-        CHECK(vocab_size == 600);
-        CHECK(tokenizer.error().what.find("ocabulary") != std::string::npos);
-        continue;
-      }
-      const auto encoded = encode_corpus(corpus, *tokenizer);
-      REQUIRE(encoded);  // decode(encode(x)) == x is checked inside
-      for (const IdPieces* side : {&encoded->train, &encoded->held_out}) {
-        for (const std::int32_t id : side->ids) CHECK(id != tokenizer->unk_id());
-      }
-      CHECK(encoded->notes() == corpus.notes());
-    }
-  }
-}
-
-TEST_CASE("run: without merges a token is one character or one byte") {
-  const Corpus corpus = small_corpus();
-  const auto tokenizer = train_music_tokenizer(corpus, {.merges = false});
-  REQUIRE(tokenizer);
-  for (const SpmPiece& p : tokenizer->model().pieces) {
-    if (p.type == PieceType::normal) CHECK(utf8_decode(p.piece, 0).size == p.piece.size());
-  }
-  const auto capped = train_music_tokenizer(corpus, {.vocab_size = 100000, .merges = false});  // a cap makes no merges
-  REQUIRE(capped);
-  CHECK(capped->vocab_size() == tokenizer->vocab_size());
-  const auto encoded = encode_corpus(corpus, *tokenizer);
-  REQUIRE(encoded);
-  CHECK(encoded->code_points == encoded->tokens - encoded->byte_tokens + encoded->byte_tokens / 4);
-}
-
-TEST_CASE("run: a tokenizer of other music that loses characters is refused") {
-  TokenTrainOptions options;
-  options.spec.model_type = ModelType::bpe;
-  options.cap_vocab = true;
-  const std::vector<std::string_view> lines{"abc abd"};
-  auto model = train_bpe(std::span<const std::string_view>(lines), options);
-  REQUIRE(model);
-  auto tokenizer = Tokenizer::create(*std::move(model));
-  REQUIRE(tokenizer);
-  CHECK_FALSE(encode_corpus(small_corpus(), *tokenizer));
-}
-
-TEST_CASE("run: token features name the fields of a token's notes") {
-  const auto tokenizer = train_music_tokenizer(small_corpus());
-  REQUIRE(tokenizer);
-  const SparseFeatures f = token_features(*tokenizer, CodecKind::multitrack);
-  REQUIRE(f.row_begin.size() == static_cast<std::size_t>(tokenizer->vocab_size()) + 1);
-  for (std::int32_t id = 0; id < tokenizer->vocab_size(); ++id) {
-    const SpmPiece& piece = tokenizer->model().pieces[static_cast<std::size_t>(id)];
-    const auto entries = f.row_begin[static_cast<std::size_t>(id) + 1] - f.row_begin[static_cast<std::size_t>(id)];
-    if (piece.type != PieceType::normal) CHECK(entries == 0);
-    else CHECK(entries > 0);
-  }
-}
-
 TEST_CASE("run: the same settings give the same bytes, on one thread and on three") {
   const TempRun dir;
   ThreadPool one(1), three(3);

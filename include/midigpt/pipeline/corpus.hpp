@@ -40,11 +40,12 @@ struct SkippedFile {
 struct Corpus {
   CodecKind codec = CodecKind::multitrack;
   std::vector<Piece> pieces;
-  std::vector<SkippedFile> skipped;
-  std::size_t files = 0;         // files looked at; generated pieces count as files
-  std::size_t mended_files = 0;  // files that needed repair
-  std::size_t mends = 0;         // repairs in them
-  TextReport report;             // what packing did, summed
+  std::vector<SkippedFile> skipped;  // files, and of a format 2 file its single sequences
+  std::size_t files = 0;             // files looked at; generated pieces count as files
+  std::size_t skipped_files = 0;     // files that gave no piece
+  std::size_t mended_files = 0;      // files that needed repair
+  std::size_t mends = 0;             // repairs in them
+  TextReport report;                 // what packing did, summed
 
   [[nodiscard]] std::size_t notes() const noexcept {
     std::size_t n = 0;
@@ -141,12 +142,14 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
   if (options.codec == CodecKind::theremin_compat) read.pairing = Pairing::pretty_midi;
   ThreadPool pool(1);  // reading is a small part of the way
   load_folder(paths, {.read = read}, pool, [&](LoadedFile file) {
+    const std::size_t pieces = corpus.pieces.size();
     if (file.error) corpus.skipped.push_back({file.path, describe(*file.error)});
     corpus.mended_files += file.report.mend_count > 0;
     corpus.mends += file.report.mend_count;
     for (std::size_t s = 0; s < file.scores.size(); ++s) {
       detail::corpus::add_score(corpus, file.scores.size() == 1 ? file.path : file.path + "#" + std::to_string(s), file.scores[s]);
     }
+    corpus.skipped_files += corpus.pieces.size() == pieces;
     if (options.on_progress) options.on_progress(file.index + 1, paths.size());
     return true;
   });
@@ -166,6 +169,7 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
     detail::corpus::add_score(corpus, "dice " + std::to_string(d.seed), dice(d));
     if (options.on_progress) options.on_progress(i + 1, count);
   }
+  corpus.skipped_files = corpus.skipped.size();
   split_by_content(corpus.pieces, options.held_out);
   return corpus;
 }

@@ -58,7 +58,8 @@ struct MusicTokenizerOptions {
 }
 
 /// Trains a byte-pair vocabulary on the training pieces, cut into windows. Ids: 0 pad, 1 unk (never produced), 2 BOS, 3 EOS,
-/// then 256 bytes, merges, characters. The text is taken as it is: no normalisation, no dummy prefix, spaces untouched.
+/// then 256 bytes, merges, characters. The text is taken as it is: no normalisation, no dummy prefix, spaces untouched if
+/// the training text has one (music has none; the bytes of an unknown space would come back as U+2581).
 [[nodiscard]] inline Result<Tokenizer> train_music_tokenizer(const Corpus& corpus, const MusicTokenizerOptions& options = {},
                                                              ThreadPool* pool = nullptr, TokenTrainReport* report = nullptr) {
   TokenTrainOptions train;

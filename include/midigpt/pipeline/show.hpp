@@ -47,7 +47,7 @@ inline namespace v0 {
     std::snprintf(line + n, sizeof line - static_cast<std::size_t>(n), format, values...);
     out += std::string(line) + "\n";
   };
-  row("files used / skipped", "%zu / %zu", corpus.files - corpus.skipped.size(), corpus.skipped.size());
+  row("files used / skipped", "%zu / %zu", corpus.files - corpus.skipped_files, corpus.skipped_files);
   row("notes", "%zu", r.notes);
   row("code points", "%zu", r.code_points);
   row("tokens", "%zu  (vocabulary %d)", r.tokens, static_cast<int>(r.vocab_size));
