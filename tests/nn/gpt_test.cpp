@@ -63,9 +63,11 @@ double worst_slope_of(const GptConfig& config, const SparseFeatures& features, s
   const World world = random_world(B, time, config.vocab_size, 5);
   ThreadPool pool(1);
   GptWorkspace<double, Product> workspace({.lanes = 3, .micro_tokens = 2 * time});
-  return worst_slope(
-      model, [&] { return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8}).mean(); },
-      where);
+  const auto gradients = [&] {
+    return model.loss_and_gradients(world.batch(), workspace, pool, {.dropout_seed = 8}).mean();
+  };
+  if (config.dropout > 0) return worst_slope(model, gradients, gradients, where);  // loss() has no dropout
+  return worst_slope(model, gradients, [&] { return model.loss(world.batch(), workspace, pool).mean(); }, where);
 }
 
 }  // namespace

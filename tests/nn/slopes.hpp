@@ -9,11 +9,13 @@
 #include <midigpt/core/rng.hpp>
 #include <midigpt/nn/module.hpp>
 
-/// The worst relative error of sampled slopes of every parameter against five-point differences; f() fills the
-/// gradients and returns the loss. `where` becomes the parameter's name.
-template <class Model, class F>
-double worst_slope(Model& model, const F& f, std::string& where) {
-  (void)f();
+/// The worst relative error of sampled slopes of every parameter against five-point differences: gradients() fills the
+/// gradients and returns the loss, loss() returns it alone. `where` becomes the parameter's name. Infinite where the two
+/// do not agree on the loss.
+template <class Model, class F, class G>
+double worst_slope(Model& model, const F& gradients, const G& loss, std::string& where) {
+  const double at_start = gradients();
+  if (!(std::abs(at_start - loss()) <= 1e-12 * std::abs(at_start))) return HUGE_VAL;
   std::vector<midigpt::Tensor<double>> grads;
   for (const auto& p : model.parameters()) grads.push_back(p.grad);
   double worst = 0;
@@ -25,7 +27,7 @@ double worst_slope(Model& model, const F& f, std::string& where) {
       const double x = p.value[i], h = 1e-3;
       const auto at = [&](double step) {
         p.value[i] = x + step;
-        return f();
+        return loss();
       };
       const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), analytic = grads[k][i];
       p.value[i] = x;

@@ -74,11 +74,15 @@ void init(std::span<Parameter<T>> parameters, std::uint64_t seed) {
 template <class T>
 [[nodiscard]] std::vector<Var<T>> on_tape(Tape<T>& tape, std::span<Parameter<T>> parameters) {
   std::vector<Var<T>> vars;
-  for (Parameter<T>& p : parameters) {
-    p.grad.fill(T(0));
-    vars.push_back(tape.parameter(p.value, p.grad));
-  }
+  for (Parameter<T>& p : parameters) vars.push_back(tape.parameter(p.value, p.grad));
   return vars;
+}
+
+/// Sets every gradient to the slope of `total`.
+template <class T>
+void backward(Tape<T>& tape, Var<T> total, std::span<Parameter<T>> parameters) {
+  for (Parameter<T>& p : parameters) p.grad.fill(T(0));
+  tape.backward(total);
 }
 
 }  // namespace detail::lstm
@@ -154,7 +158,7 @@ class NoteLstm {
     const auto total = ops::add(ops::add(ops::scale(pitch, static_cast<T>(config_.pitch_weight)),
                                          ops::scale(step, static_cast<T>(config_.step_weight))),
                                 ops::scale(duration, static_cast<T>(config_.duration_weight)));
-    tape.backward(total);
+    detail::lstm::backward<T>(tape, total, parameters_);
     const auto number = [](Var<T> v) { return static_cast<double>(v.value()[0]); };
     return {number(pitch), number(step), number(duration), number(total)};
   }
@@ -340,7 +344,7 @@ class FieldLstm {
     };
     Var<T> total = nats(0);
     for (std::size_t f = 1; f < F; ++f) total = ops::add(total, nats(f));
-    if (gradients) tape.backward(total);
+    if (gradients) detail::lstm::backward<T>(tape, total, parameters_);
     return {static_cast<double>(total.value()[0]) * static_cast<double>(B), B};
   }
 
