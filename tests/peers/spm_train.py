@@ -2,7 +2,7 @@
 """Trains with random corpora and random flags, once with `midigpt spm_train`, once with SentencePiece's own spm_train, and
 compares .model and .vocab byte for byte (a refused training must be refused by both).
 
-usage: spm_train.py MIDIGPT_COMMAND [ROUNDS [SEED]]
+usage: spm_train.py MIDIGPT_COMMAND [ROUNDS [SEED]]        such as: spm_train.py "build/dev/midigpt spm_train"
 SPM_TRAIN names the peer's command (default: spm_train). It must be 0.2.2 or later: older ones break ties in another way.
 Exits 77 when there is no such peer."""
 import os
@@ -64,9 +64,17 @@ def flags(r):
     return out
 
 
+def command_words(text):
+    """The words of a command, those that name files from here made absolute: the trainings run in a folder of their own."""
+    words = shlex.split(text)
+    return [os.path.abspath(w) if os.path.exists(w) and (i > 0 or os.sep in w) else w for i, w in enumerate(words)]
+
+
 def main():
-    own, rounds, seed = shlex.split(sys.argv[1]), int((sys.argv + ["100"])[2]), int((sys.argv + ["", "1"])[3] or 1) if len(sys.argv) > 3 else 1
-    peer = shlex.split(os.environ.get("SPM_TRAIN", "spm_train"))
+    own = command_words(sys.argv[1])
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    peer = command_words(os.environ.get("SPM_TRAIN", "spm_train"))
     try:
         version = subprocess.run(peer + ["--version"], capture_output=True, text=True).stdout.split()[-1]
     except (OSError, IndexError):
