@@ -39,7 +39,7 @@ double worst_difference(Isa isa, std::uint64_t seeds) {
                      .bias = rng.chance(0.5) ? bias.data() : nullptr};
     Rhs<T> right{.data = b.data(), .ld = tb ? K : N, .transposed = tb, .K = K, .N = N};
     detail::AlignedBuffer<T> panels(PackedProduct::panel_size<T>(isa, K, N));
-    PackedProduct::pack(isa, right, panels.data());
+    if (tb || rng.chance(0.5)) PackedProduct::pack(isa, right, panels.data());  // else it is read where it lies
     const std::size_t first = rng.below(static_cast<std::uint32_t>(K)), column = N > 32 ? 32 : 0;
     Rhs<T> part = right;
     if (rng.chance(0.5)) {  // a block of rows and columns of B

@@ -223,7 +223,6 @@ class GptWorkspace {
     w.dqkv = arena.take(3 * M * C);
     w.dy = arena.take(M * C);
     w.dfc = arena.take(4 * M * C);
-    w.panels = arena.take(Product::template panel_size<T>(options_.isa, M, 4 * C));
   }
 
   /// A factor that both passes use: W forward, W^T backward.
@@ -304,7 +303,7 @@ class GptWorkspace {
     pool_->run((b.N + k_columns - 1) / k_columns, [&](std::size_t i, std::size_t worker) {
       const std::size_t first = i * k_columns;
       Rhs<T> part = b.columns(first, (std::min)(k_columns, b.N - first));
-      Product::pack(options_.isa, part, memory_[worker].chunk);
+      if (part.transposed) Product::pack(options_.isa, part, memory_[worker].chunk);
       ProductArgs<T> mine = args;
       mine.c += first;
       if (bias != nullptr) mine.bias += first;
@@ -312,8 +311,10 @@ class GptWorkspace {
     });
   }
 
-  /// c (K,N) := x^T b, or c += x^T b with `add`; b (M,N) packed.
-  void multiply_transposed(const T* x, std::size_t ldx, std::size_t K, const Rhs<T>& b, T* c, bool add) const {
+  /// c (K,N) := x^T b, or c += x^T b with `add`; x (M,K), b (M,N).
+  void multiply_transposed(const T* x, std::size_t ldx, std::size_t K, const T* right, std::size_t N, std::size_t M,
+                           T* c, bool add) const {
+    const Rhs<T> b{.data = right, .ld = N, .transposed = false, .K = M, .N = N};
     const ProductArgs<T> args{.a = x, .lda = ldx, .transposed = true, .M = K, .c = c, .ldc = b.N, .accumulate = add};
     if (!cut_.shared) return Product::multiply(options_.isa, args, b);
     pool_->run((K + k_rows - 1) / k_rows, [&](std::size_t i, std::size_t) {
@@ -331,14 +332,6 @@ class GptWorkspace {
     if (!cut_.shared) return f(std::size_t{0}, total);
     pool_->run((total + piece - 1) / piece,
                [&](std::size_t i, std::size_t) { f(i * piece, (std::min)(piece, total - i * piece)); });
-  }
-
-  /// dw (K,N) := x^T dy over M rows, or += with `add`.
-  void weight_gradient(const T* x, std::size_t K, const T* dy, std::size_t N, std::size_t M, T* panels, T* dw,
-                       bool add) const {
-    Rhs<T> right{.data = dy, .ld = N, .transposed = false, .K = M, .N = N};
-    Product::pack(options_.isa, right, panels);
-    multiply_transposed(x, K, K, right, dw, add);
   }
 
   [[nodiscard]] const T* parameter(std::size_t layer, detail::gpt::InLayer which) const noexcept {
@@ -483,8 +476,6 @@ class GptWorkspace {
                   static_cast<double>(w.row_target[i]);
       }
       if (!cut_.training) continue;
-      Rhs<T> right{.data = h, .ld = C, .transposed = false, .K = R, .N = C};
-      Product::pack(options_.isa, right, w.panels);
       T* dhead = gradient(to, config_.tie_weights ? places.wte : places.head);
       for (std::size_t b = 0; b < blocks; ++b) {
         at_block(b);
@@ -497,7 +488,7 @@ class GptWorkspace {
           call<detail::kernels::SoftmaxBackward>(&part, cst(w.row_factor + i), grad_scale_);
         });
         multiply(block.x, cols, R, head_backward_.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
-        multiply_transposed(block.x, cols, block.cols, right, dhead + b * cols * C, to.add || r > 0);
+        multiply_transposed(block.x, cols, block.cols, h, C, R, dhead + b * cols * C, to.add || r > 0);
       }
     }
     return nats;
@@ -522,20 +513,20 @@ class GptWorkspace {
       pieces(4 * M * C, k_slice, [&](std::size_t i, std::size_t size) {
         call<detail::kernels::GeluBackward>(size, cst(m.fc + i), w.dfc + i, w.gelu + i);
       });
-      weight_gradient(w.gelu, 4 * C, dout, C, M, w.panels, gradient(to, l, mlp_proj), to.add);
+      multiply_transposed(w.gelu, 4 * C, 4 * C, dout, C, M, gradient(to, l, mlp_proj), to.add);
       call<detail::kernels::ColumnSums>(M, 4 * C, cst(w.dfc), gradient(to, l, c_fc_bias));
       multiply(w.dfc, 4 * C, M, weight[2].backward, w.dnorm, C);
       norm_backward(w, m.x2, m.stats2, M, l, ln_2, to);
-      weight_gradient(w.norm, C, w.dfc, 4 * C, M, w.panels, gradient(to, l, c_fc), to.add);
+      multiply_transposed(w.norm, C, C, w.dfc, 4 * C, M, gradient(to, l, c_fc), to.add);
       dout = branch(w, Site::attention, l, first, n);
       call<detail::kernels::ColumnSums>(M, C, dout, gradient(to, l, c_proj_bias));
       multiply(dout, C, M, weight[1].backward, w.dy, C);
-      weight_gradient(m.y, C, dout, C, M, w.panels, gradient(to, l, c_proj), to.add);
+      multiply_transposed(m.y, C, C, dout, C, M, gradient(to, l, c_proj), to.add);
       attend(w, m, l, first, n, true);
       call<detail::kernels::ColumnSums>(M, 3 * C, cst(w.dqkv), gradient(to, l, c_attn_bias));
       multiply(w.dqkv, 3 * C, M, weight[0].backward, w.dnorm, C);
       norm_backward(w, m.x, m.stats1, M, l, ln_1, to);
-      weight_gradient(w.norm, C, w.dqkv, 3 * C, M, w.panels, gradient(to, l, c_attn), to.add);
+      multiply_transposed(w.norm, C, C, w.dqkv, 3 * C, M, gradient(to, l, c_attn), to.add);
     }
     if (drops()) drop(Site::embedding, 0, first, n, w.dx);
     T *dwte = gradient(to, places.wte), *dwpe = gradient(to, places.wpe);

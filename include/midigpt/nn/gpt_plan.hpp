@@ -81,7 +81,7 @@ struct WorkerMemory {
   T *norm, *gelu;  // of the layer at hand
   T *x_final, *norm_f, *stats_f;
   T *logits, *row_max, *row_sum, *row_shift, *row_target, *row_factor;
-  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *panels, *attention, *chunk;
+  T *dx, *dnorm, *dqkv, *dy, *dfc, *dropped, *attention, *chunk;
   AlignedBuffer<T> block;
 };
 

@@ -22,8 +22,7 @@ template <class T>
 struct AttentionArgs {
   std::size_t time = 0, hs = 0, ld = 0, y_ld = 0;
   const T *q = nullptr, *k = nullptr, *v = nullptr;
-  T* y = nullptr;
-  T* log_sums = nullptr;  // (time): written by forward, read by backward
+  T *y = nullptr, *log_sums = nullptr;  // y and (time) numbers: written by forward, read by backward
   T dropout = T(0);
   std::uint32_t dropout_key = 0;
   T* scratch = nullptr;  // attention_scratch() numbers
@@ -38,10 +37,17 @@ namespace detail::attention {
 
 inline constexpr std::size_t most_queries = 32;  // of a block, on any instruction set
 
-/// c (M,N) := a (M,K) b, or c += a b; b packed, of K rows.
+/// A right factor of K rows: packed, or (with `ld`) as it lies.
+template <class T>
+struct Factor {
+  const T* data;
+  std::size_t ld = 0;
+};
+
+/// c (M,N) := a (M,K) b, or c += a b.
 template <class S, class T>
 [[gnu::always_inline]] inline void product(std::size_t M, std::size_t N, std::size_t K, const T* a, std::size_t lda,
-                                           const T* panels, T* c, std::size_t ldc, bool add = false) {
+                                           const Factor<T>& b, T* c, std::size_t ldc, bool add = false) {
   ProductArgs<T> left;
   left.a = a;
   left.lda = lda;
@@ -52,14 +58,15 @@ template <class S, class T>
   Rhs<T> right;
   right.K = right.panel_rows = K;
   right.N = N;
-  right.panels = panels;
+  right.data = b.data;
+  right.ld = b.ld;
+  if (b.ld == 0) right.panels = b.data;
   simd::call_same<S, gemm::Multiply>(static_cast<const ProductArgs<T>*>(&left), static_cast<const Rhs<T>*>(&right));
 }
 
 template <class S, class T>
-[[gnu::always_inline]] inline void pack(const T* b, std::size_t ld, bool transposed, std::size_t K, std::size_t N,
-                                        T* out) {
-  simd::call_same<S, gemm::Pack>(b, ld, transposed, K, N, out);
+[[gnu::always_inline]] inline void pack_transposed(const T* b, std::size_t ld, std::size_t K, std::size_t N, T* out) {
+  simd::call_same<S, gemm::Pack>(b, ld, true, K, N, out);
 }
 
 /// to[c to_ld + r] := from[r ld + c]: whole vectors of rows, so to_ld is a multiple of 32.
@@ -132,8 +139,8 @@ struct Forward {
     simd::call_same<S, Transpose>(time, hs, p->v, p->ld, values, ld);
     for (std::size_t i = 0; i < time; i += 2 * S::width) {
       const Block<S> block(i, time);
-      pack<S>(p->q + i * p->ld, p->ld, true, hs, block.queries, queries);
-      product<S>(block.keys, block.w, hs, p->k, p->ld, static_cast<const T*>(queries), scores, block.w);
+      pack_transposed<S>(p->q + i * p->ld, p->ld, hs, block.queries, queries);
+      product<S>(block.keys, block.w, hs, p->k, p->ld, Factor<T>{queries}, scores, block.w);
       block.mask(scores);
       for (std::size_t x = 0; x < block.w; x += S::width) {
         V top = *reinterpret_cast<const V*>(scores + x);
@@ -153,8 +160,7 @@ struct Forward {
           p->log_sums[i + r] = top[r - x] * scale + std::log(sum[r - x]);
         *reinterpret_cast<V*>(queries + x) = T(1) / sum;
       }
-      product<S>(hs, block.w, block.keys, static_cast<const T*>(values), ld, static_cast<const T*>(scores), out,
-                 block.w);
+      product<S>(hs, block.w, block.keys, static_cast<const T*>(values), ld, Factor<T>{scores}, out, block.w);
       for (std::size_t d = 0; d < hs; ++d) {
         for (std::size_t x = 0; x < block.w; x += S::width)
           *reinterpret_cast<V*>(out + d * block.w + x) *= *reinterpret_cast<const V*>(queries + x);
@@ -182,44 +188,33 @@ struct Backward {
       const Block<S> block(i, time);
       const std::size_t w = block.w;
       const T *q = p->q + i * p->ld, *dy = p->dy + i * p->y_ld;
-      pack<S>(q, p->ld, true, hs, block.queries, panel);
-      product<S>(block.keys, w, hs, p->k, p->ld, static_cast<const T*>(panel), weights, w);
-      pack<S>(dy, p->y_ld, true, hs, block.queries, panel);
-      product<S>(block.keys, w, hs, p->v, p->ld, static_cast<const T*>(panel), slopes, w);
+      pack_transposed<S>(q, p->ld, hs, block.queries, panel);
+      product<S>(block.keys, w, hs, p->k, p->ld, Factor<T>{panel}, weights, w);
+      pack_transposed<S>(dy, p->y_ld, hs, block.queries, panel);
+      product<S>(block.keys, w, hs, p->v, p->ld, Factor<T>{panel}, slopes, w);
       block.mask(weights);
+      pack_transposed<S>(static_cast<const T*>(p->y + i * p->y_ld), p->y_ld, hs, block.queries, out);
       for (std::size_t x = 0; x < w; x += S::width) {  // weights := P (dropped), slopes := d scores
-        V log_sum, dot{};
+        V log_sum, dot{};                              // the sum over the keys of P dP is that of y dy over hs
         simd::load<S>(log_sum, p->log_sums + i + x, block.queries - x);
+        for (std::size_t d = x; d < hs * w; d += w)
+          dot += *reinterpret_cast<const V*>(out + d) * *reinterpret_cast<const V*>(panel + d);
         for (std::size_t t = 0; t < block.keys; ++t) {
           V v = *reinterpret_cast<const V*>(weights + t * w + x) * scale - log_sum;
+          V d = *reinterpret_cast<const V*>(slopes + t * w + x);
           simd::exp<S>(v);
+          if (p->dropout > T(0)) block.drop(d, x, t, *p);
+          *reinterpret_cast<V*>(slopes + t * w + x) = v * (d - dot) * scale;
+          if (p->dropout > T(0)) block.drop(v, x, t, *p);
           *reinterpret_cast<V*>(weights + t * w + x) = v;
-          V& d = *reinterpret_cast<V*>(slopes + t * w + x);
-          if (p->dropout > T(0)) {
-            V kept = d;
-            block.drop(kept, x, t, *p);
-            d = kept;
-          }
-          dot += v * d;
-        }
-        for (std::size_t t = 0; t < block.keys; ++t) {
-          V v = *reinterpret_cast<const V*>(weights + t * w + x);
-          V& d = *reinterpret_cast<V*>(slopes + t * w + x);
-          d = v * (d - dot) * scale;
-          if (p->dropout > T(0)) {
-            block.drop(v, x, t, *p);
-            *reinterpret_cast<V*>(weights + t * w + x) = v;
-          }
         }
       }
-      product<S>(hs, w, block.keys, static_cast<const T*>(keys), ld, static_cast<const T*>(slopes), out, w);
+      product<S>(hs, w, block.keys, static_cast<const T*>(keys), ld, Factor<T>{slopes}, out, w);
       simd::call_same<S, TransposeExact>(hs, block.queries, static_cast<const T*>(out), w, p->dq + i * p->ld, p->ld);
-      pack<S>(dy, p->y_ld, false, block.queries, hs, panel);
-      product<S>(block.keys, hs, block.queries, static_cast<const T*>(weights), w, static_cast<const T*>(panel), p->dv,
-                 p->ld, add);
-      pack<S>(q, p->ld, false, block.queries, hs, panel);
-      product<S>(block.keys, hs, block.queries, static_cast<const T*>(slopes), w, static_cast<const T*>(panel), p->dk,
-                 p->ld, add);
+      product<S>(block.keys, hs, block.queries, static_cast<const T*>(weights), w, Factor<T>{dy, p->y_ld}, p->dv, p->ld,
+                 add);
+      product<S>(block.keys, hs, block.queries, static_cast<const T*>(slopes), w, Factor<T>{q, p->ld}, p->dk, p->ld,
+                 add);
       if (i == 0) return;
     }
   }

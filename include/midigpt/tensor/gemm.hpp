@@ -16,7 +16,8 @@
 namespace midigpt {
 inline namespace v0 {
 
-/// The right factor op(B), (K,N). `data` is B as it lies in memory: (K,N), or (N,K) when transposed.
+/// The right factor op(B), (K,N). `data` is B as it lies in memory: (K,N), or (N,K) when transposed. One that is not
+/// transposed and serves one product may go without pack(): it is read where it lies.
 template <class T>
 struct Rhs {
   const T* data = nullptr;
@@ -59,7 +60,7 @@ struct ProductArgs {
 
 namespace detail::gemm {
 
-inline constexpr std::size_t k_block = 384;  // rows of a panel used at a time: a strip of A stays in L1
+inline constexpr std::size_t k_block = 512;  // most rows of a panel used at a time: a strip of A stays in L1
 inline constexpr std::size_t n_block = 512;  // columns at a time: their panels stay in L2
 
 /// One stage of a butterfly: swaps element `lane ^ D` between vectors that are D apart.
@@ -126,14 +127,14 @@ struct Pack {
   }
 };
 
-/// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k NV width + j].
+/// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k ldb + j].
 template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
-[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, T* c, std::size_t ldc,
-                                        bool accumulate, const T* bias) {
+[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c,
+                                        std::size_t ldc, bool accumulate, const T* bias) {
   using V = typename S::vec;
-  constexpr std::size_t W = S::width, line = 64 / sizeof(T), ahead = 8 * NV * W;
+  constexpr std::size_t W = S::width, line = 64 / sizeof(T), ahead = 8;
   constexpr std::size_t groups = AT ? 1 : (MR + 2) / 3;  // a pointer for every three rows
-  const T* from[groups];
+  const T *from[groups], *next_a = a + ahead * lda, *next_b = b + ahead * ldb;
 #pragma GCC unroll 8
   for (std::size_t g = 0; g < groups; ++g) {
     from[g] = a + 3 * g * lda;
@@ -153,15 +154,23 @@ template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
 #pragma GCC unroll 2
     for (std::size_t x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + x * W);
 #pragma GCC unroll 2
-    for (std::size_t x = 0; x < NV * W; x += line) __builtin_prefetch(b + ahead + x);
+    for (std::size_t x = 0; x < NV * W; x += line) __builtin_prefetch(next_b + x);
+    if constexpr (AT) {
+      __builtin_prefetch(next_a);
+      __builtin_prefetch(next_a + MR - 1);
+    }
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < MR; ++i) {
       const V left = (AT ? a[i] : from[i / 3][i % 3 * lda + k]) - V{};
 #pragma GCC unroll 2
       for (std::size_t x = 0; x < NV; ++x) sum[i][x] += left * right[x];
     }
-    if constexpr (AT) a += lda;
-    b += NV * W;
+    if constexpr (AT) {
+      a += lda;
+      next_a += lda;
+    }
+    b += ldb;
+    next_b += ldb;
   }
   if (bias != nullptr) {
 #pragma GCC unroll 16
@@ -183,27 +192,37 @@ template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
 /// As tile(), for a number of rows known at run time: S::tile_rows, 8 or 4.
 template <class S, std::size_t NV, bool AT, class T>
 [[gnu::always_inline]] inline void tile_any(std::size_t rows, std::size_t K, const T* a, std::size_t lda, const T* b,
-                                            T* c, std::size_t ldc, bool accumulate, const T* bias) {
-  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
+                                            std::size_t ldb, T* c, std::size_t ldc, bool accumulate, const T* bias) {
+  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
   if constexpr (S::tile_rows > 8) {
-    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
+    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
   }
-  tile<S, 4, NV, AT>(K, a, lda, b, c, ldc, accumulate, bias);
+  tile<S, 4, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
 }
 
-/// The next number of rows for tile_any() when `left` remain. A tile of 4 rows costs no more than one of fewer.
+/// The next number of rows for tile_any() when `left` remain, such that fewer than 4 remain in the end as rarely as can
+/// be. A tile of 4 rows costs no more than one of fewer.
 template <class S>
 [[gnu::always_inline]] inline std::size_t tile_height(std::size_t left) {
-  if (left >= S::tile_rows) return S::tile_rows;
-  return left >= 8 && S::tile_rows > 8 ? 8 : 4;
+  constexpr std::size_t R = S::tile_rows;
+  if (left >= 2 * R || (left >= R && left % 4 != 0)) return R;
+  return left >= 8 && R > 8 ? 8 : 4;
 }
 
-/// One strip of `height` rows, of which `rows` count, times columns [0, N) of panels that have `panel_K` rows, of which
-/// K are used. `panels` points at the first used row of the first panel.
+/// The part of a right factor that strips use: K rows, from row `first_row` of the panels or of the matrix on.
+template <class T>
+struct Right {
+  const T* panels = nullptr;  // none: B is read where it lies
+  std::size_t panel_K = 0, first_row = 0;
+  const T *rows = nullptr, *last = nullptr;  // B, and its last columns as a panel where they fill no vector
+  std::size_t ld = 0;
+};
+
+/// One strip of `height` rows, of which `rows` count, times columns [0, N).
 template <class S, bool AT, class T>
 [[gnu::always_inline]] inline void strip(std::size_t height, std::size_t rows, std::size_t N, std::size_t K, const T* a,
-                                         std::size_t lda, const T* panels, std::size_t panel_K, std::size_t first_row,
-                                         T* c, std::size_t ldc, bool accumulate, const T* bias) {
+                                         std::size_t lda, const Right<T>& right, T* c, std::size_t ldc, bool accumulate,
+                                         const T* bias) {
   constexpr std::size_t W = S::width, NR = 2 * W;
   alignas(64) T edge[S::tile_rows * NR];
   alignas(64) T edge_bias[NR];
@@ -211,18 +230,21 @@ template <class S, bool AT, class T>
     const std::size_t n = (std::min)(NR, N - j);
     const bool wide = n > W, partial = n != (wide ? NR : W), through_edge = partial || rows < height;
     const std::size_t w = wide ? NR : W;
-    const T* b = panels + j * panel_K + first_row * w;
+    const bool lies = right.panels == nullptr && !partial;
+    const T* b = lies                      ? right.rows + right.first_row * right.ld + j
+                 : right.panels == nullptr ? right.last
+                                           : right.panels + j * right.panel_K + right.first_row * w;
     const T* bias_at = bias == nullptr ? nullptr : bias + j;
     if (partial && bias_at != nullptr) {
       for (std::size_t x = 0; x < w; ++x) edge_bias[x] = x < n ? bias_at[x] : T(0);
       bias_at = edge_bias;
     }
     T* out = through_edge ? edge : c + j;
-    const std::size_t ld = through_edge ? NR : ldc;
+    const std::size_t ld = through_edge ? NR : ldc, ldb = lies ? right.ld : w;
     if (wide)
-      tile_any<S, 2, AT>(height, K, a, lda, b, out, ld, accumulate && !through_edge, bias_at);
+      tile_any<S, 2, AT>(height, K, a, lda, b, ldb, out, ld, accumulate && !through_edge, bias_at);
     else
-      tile_any<S, 1, AT>(height, K, a, lda, b, out, ld, accumulate && !through_edge, bias_at);
+      tile_any<S, 1, AT>(height, K, a, lda, b, ldb, out, ld, accumulate && !through_edge, bias_at);
     if (through_edge) {
       for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t x = 0; x < n; ++x) {
@@ -234,69 +256,43 @@ template <class S, bool AT, class T>
   }
 }
 
-/// Distance of the rows of a gathered strip of A.
-template <class S>
-inline constexpr std::size_t left_ld = (S::tile_rows + S::width - 1) / S::width* S::width;
-
-/// Strips of tile_rows columns of the (K,M) matrix `from`, one behind the other, for tiles with AT; M columns are left.
-/// Two strips at once read more of each cache line.
-template <class S, class T>
-[[gnu::always_inline]] inline void gather(const T* from, std::size_t ld, std::size_t M, std::size_t K,
-                                          std::size_t strips, T* to) {
-  constexpr std::size_t W = S::width;
-  for (std::size_t k = 0; k < K; ++k, from += ld, to += left_ld<S>) {
-    for (std::size_t s = 0; s < strips; ++s) {
-      for (std::size_t x = 0; x < left_ld<S>; x += W) {
-        typename S::vec v{};
-        const std::size_t at = s * S::tile_rows + x;
-        if (at < M) simd::load<S>(v, from + at, M - at);
-        *reinterpret_cast<typename S::vec*>(to + s * K * left_ld<S> + x) = v;
-      }
-    }
-  }
-}
-
-/// The same of fewer than 4 rows of a (M,K) matrix, zeros as rows up to 4.
-template <class S, class T>
-[[gnu::always_inline]] inline void gather_rows(const T* from, std::size_t ld, std::size_t rows, std::size_t K, T* to) {
-  for (std::size_t k = 0; k < K; ++k) {
-    for (std::size_t x = 0; x < 4; ++x) to[k * left_ld<S> + x] = x < rows ? from[x * ld + k] : T(0);
-  }
-}
-
 struct Multiply {
   template <class S, class T>
   [[gnu::always_inline]] static void run(const ProductArgs<T>* p, const Rhs<T>* right) {
-    const std::size_t N = right->N, K = right->K;
-    alignas(64) T left[2 * k_block * left_ld<S>];
+    constexpr std::size_t NR = 2 * S::width;
+    const std::size_t N = right->N, K = right->K, row = p->transposed ? 1 : p->lda, column = p->transposed ? p->lda : 1;
+    alignas(64) T few[k_block * 4];  // the last rows of A, fewer than 4, as columns
+    alignas(64) T last[k_block * NR];
+    const std::size_t blocks = (std::max)((K + k_block - 1) / k_block, std::size_t{1}),
+                      most = (K + blocks - 1) / blocks;
     for (std::size_t j = 0; j < N; j += n_block) {
       const std::size_t n = (std::min)(n_block, N - j);
-      const T* panels = right->panels + j * right->panel_rows;
-      for (std::size_t k = 0; k < K || k == 0; k += k_block) {
-        const std::size_t depth = (std::min)(k_block, K - k), first_row = right->first_row + k;
+      for (std::size_t block = 0; block < blocks; ++block) {
+        const std::size_t k = block * most, depth = (std::min)(most, K - k);
+        Right<T> part{.panel_K = right->panel_rows, .first_row = right->first_row + k, .last = last, .ld = right->ld};
+        if (right->panels != nullptr) {
+          part.panels = right->panels + j * right->panel_rows;
+        } else {
+          part.first_row = k;
+          part.rows = right->data + j;
+          if (n % S::width != 0)
+            Pack::run<S>(part.rows + k * part.ld + n / NR * NR, part.ld, false, depth, n % NR, last);
+        }
         const bool accumulate = p->accumulate || k > 0;
         const T* bias = p->bias != nullptr && k == 0 ? p->bias + j : nullptr;
-        std::size_t gathered = 0;  // strips that lie ready in `left`, from `taken` on
-        const T* taken = left;
         for (std::size_t i = 0; i < p->M;) {
           const std::size_t height = tile_height<S>(p->M - i), rows = (std::min)(height, p->M - i);
+          const T* a = p->a + i * row + k * column;
           T* c = p->c + i * p->ldc + j;
-          if (!p->transposed && rows == height) {
-            strip<S, false>(height, rows, n, depth, p->a + i * p->lda + k, p->lda, panels, right->panel_rows, first_row,
-                            c, p->ldc, accumulate, bias);
-          } else {
-            if (!p->transposed) {
-              taken = left;
-              gather_rows<S>(p->a + i * p->lda + k, p->lda, rows, depth, left);
-            } else if (gathered == 0) {
-              gathered = p->M - i >= 2 * S::tile_rows ? 2 : 1;
-              gather<S>(p->a + k * p->lda + i, p->lda, p->M - i, depth, gathered, left);
-              taken = left;
+          if (rows < height) {
+            for (std::size_t d = 0; d < depth; ++d) {
+              for (std::size_t x = 0; x < 4; ++x) few[4 * d + x] = x < rows ? a[x * row + d * column] : T(0);
             }
-            strip<S, true>(height, rows, n, depth, taken, left_ld<S>, panels, right->panel_rows, first_row, c, p->ldc,
-                           accumulate, bias);
-            if (gathered > 0) --gathered;
-            taken += depth * left_ld<S>;
+            strip<S, true>(height, rows, n, depth, few, 4, part, c, p->ldc, accumulate, bias);
+          } else if (p->transposed) {
+            strip<S, true>(height, rows, n, depth, a, p->lda, part, c, p->ldc, accumulate, bias);
+          } else {
+            strip<S, false>(height, rows, n, depth, a, p->lda, part, c, p->ldc, accumulate, bias);
           }
           i += rows;
         }
@@ -323,6 +319,7 @@ struct PackedProduct {
     b.panel_rows = b.K;
     b.first_row = 0;
   }
+  /// Requires: `b` is packed or not transposed.
   template <class T>
   static void multiply(Isa isa, const ProductArgs<T>& left, const Rhs<T>& b) {
     detail::simd_call<detail::gemm::Multiply, T>(isa, &left, &b);
@@ -361,14 +358,12 @@ struct EigenProduct {
   }
 };
 
-/// c := a b for tensors seen as matrices: (M,K) x (K,N), packing b on the way. For code outside the hot loops.
+/// c := a b for tensors seen as matrices: (M,K) x (K,N).
 template <class T, class Product = PackedProduct>
 [[nodiscard]] Tensor<T> matmul(const Tensor<T>& a, const Tensor<T>& b, Isa isa = best_isa()) {
   if (a.cols() != b.rows()) throw ShapeError("matmul: " + to_string(a.shape()) + " x " + to_string(b.shape()));
   Tensor<T> c(Shape{a.rows(), b.cols()});
-  Rhs<T> right{.data = b.data(), .ld = b.cols(), .transposed = false, .K = b.rows(), .N = b.cols()};
-  detail::AlignedBuffer<T> panels(Product::template panel_size<T>(isa, right.K, right.N));
-  Product::pack(isa, right, panels.data());
+  const Rhs<T> right{.data = b.data(), .ld = b.cols(), .transposed = false, .K = b.rows(), .N = b.cols()};
   Product::multiply(isa, {.a = a.data(), .lda = a.cols(), .M = a.rows(), .c = c.data(), .ldc = b.cols()}, right);
   return c;
 }

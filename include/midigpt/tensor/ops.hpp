@@ -31,15 +31,15 @@ inline void need(bool ok, const char* op, const Shape& a, const Shape& b) {
   if (!ok) throw ShapeError(std::string(op) + ": " + to_string(a) + " x " + to_string(b));
 }
 
-/// c (M,N) (+)= op(a) op(b) + bias, packing b on the way.
+/// c (M,N) (+)= op(a) op(b) + bias.
 template <class T>
 void product(const T* a, std::size_t lda, bool transpose_a, std::size_t M, const T* b, std::size_t ldb,
              bool transpose_b, std::size_t K, std::size_t N, T* c, std::size_t ldc, bool accumulate,
              const T* bias = nullptr) {
   const Isa isa = best_isa();
   Rhs<T> right{.data = b, .ld = ldb, .transposed = transpose_b, .K = K, .N = N};
-  AlignedBuffer<T> panels(PackedProduct::panel_size<T>(isa, K, N));
-  PackedProduct::pack(isa, right, panels.data());
+  AlignedBuffer<T> panels(transpose_b ? PackedProduct::panel_size<T>(isa, K, N) : 0);
+  if (transpose_b) PackedProduct::pack(isa, right, panels.data());
   PackedProduct::multiply(isa,
                           ProductArgs<T>{.a = a,
                                          .lda = lda,
@@ -238,13 +238,15 @@ Var<T> causal_attention(Var<T> qkv, std::size_t n_head) {
       f(args, at, y_at);
     }
   };
+  T* out = y.data();  // the numbers stay where they are when the tape takes y
   each_head(qkv.value().data(), log_sums.data(), [&](AttentionArgs<T>& args, std::size_t, std::size_t y_at) {
-    args.y = y.data() + y_at;
+    args.y = out + y_at;
     attention_forward(args);
   });
-  return qkv.tape().record(std::move(y), [qkv, each_head, C, sums = std::move(log_sums)](const Tensor<T>& dy) mutable {
+  auto backward = [qkv, each_head, C, out, sums = std::move(log_sums)](const Tensor<T>& dy) mutable {
     Tensor<T> d(qkv.shape());
     each_head(qkv.value().data(), sums.data(), [&](AttentionArgs<T>& args, std::size_t at, std::size_t y_at) {
+      args.y = out + y_at;
       args.dy = dy.data() + y_at;
       args.dq = d.data() + at;
       args.dk = args.dq + C;
@@ -252,7 +254,8 @@ Var<T> causal_attention(Var<T> qkv, std::size_t n_head) {
       attention_backward(args);
     });
     detail::ops::add_to(qkv.grad(), d);
-  });
+  };
+  return qkv.tape().record(std::move(y), std::move(backward));
 }
 
 /// Zeroes each element with probability p and scales the others by 1 / (1 - p); which ones follows from `key` alone.
