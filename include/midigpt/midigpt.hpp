@@ -14,6 +14,7 @@
 #include <midigpt/codec/theremin.hpp>
 #include <midigpt/codec/theremin_compat.hpp>
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/parallel.hpp>

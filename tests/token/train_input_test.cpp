@@ -9,6 +9,7 @@
 
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/rng.hpp>
+#include <midigpt/token/bpe_trainer.hpp>
 #include <midigpt/token/pretokenize.hpp>
 #include <midigpt/token/train_input.hpp>
 #include <midigpt/token/train_text.hpp>
@@ -190,4 +191,25 @@ TEST_CASE("train text: places are sorted by their neighbour, ties ascending, wha
     }
     CHECK(wrong == 0);
   }
+}
+
+TEST_CASE("train input: a corpus without rules learns the same, and refuses a rule") {
+  TokenTrainOptions options;
+  options.spec.model_type = ModelType::bpe;
+  options.spec.vocab_size = 20;
+  options.cap_vocab = true;
+  const auto bytes = [&](Result<TrainCorpus> corpus) {
+    REQUIRE(corpus);
+    for (const char* line : {"abab abc", "abc cab", "abba"}) corpus->add_line(line);
+    const auto model = train_bpe(*std::move(corpus));
+    REQUIRE(model);
+    return spm_model_bytes(*model);
+  };
+  CHECK(bytes(TrainCorpus::without_rules(options)) == bytes(TrainCorpus::create(options)));
+  options.normalizer = normalizer_rule("nmt_nfkc");
+  CHECK_FALSE(TrainCorpus::without_rules(options));
+  CHECK(TrainCorpus::create(options));
+  options.normalizer = normalizer_rule("identity");
+  options.denormalization_rule_tsv = "rules.tsv";
+  CHECK_FALSE(TrainCorpus::without_rules(options));
 }

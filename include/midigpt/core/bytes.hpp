@@ -11,6 +11,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 
 namespace midigpt {
@@ -61,7 +62,7 @@ class ByteReader {
 
   [[nodiscard]] Result<ByteSpan> take(std::uint64_t n) {
     if (n > left()) {
-      return Error{Errc::truncated, offset(), "need " + std::to_string(n) + " bytes, have " + std::to_string(left())};
+      return Error{Errc::truncated, offset(), concat({"need ", n, " bytes, have ", left()})};
     }
     const ByteSpan bytes = in_.subspan(at_, static_cast<std::size_t>(n));
     at_ += static_cast<std::size_t>(n);

@@ -11,6 +11,8 @@
 
 #if defined(__cpp_exceptions)
 #include <stdexcept>
+
+#include <midigpt/core/concat.hpp>
 #endif
 
 namespace midigpt {
@@ -47,9 +49,9 @@ struct Error {
 };
 
 /// One line for people: "byte 1483: track 2: note-on without data byte (truncated)".
-[[nodiscard]] inline std::string describe(const Error& e) {
-  const std::string where = e.code == Errc::io ? std::string() : "byte " + std::to_string(e.offset) + ": ";
-  return where + e.what + " (" + errc_name(e.code) + ")";
+[[nodiscard, gnu::cold]] inline std::string describe(const Error& e) {
+  const std::string where = e.code == Errc::io ? std::string() : concat({"byte ", e.offset, ": "});
+  return concat({where, e.what, " (", errc_name(e.code), ")"});
 }
 
 #if defined(__cpp_exceptions)

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 
 #if !defined(_WIN32)
@@ -23,8 +24,8 @@ inline namespace v0 {
 
 namespace detail {
 
-[[nodiscard]] inline Error io_error(const std::string& verb, const std::string& path) {
-  return Error{Errc::io, 0, verb + " " + path + ": " + std::strerror(errno)};
+[[nodiscard, gnu::cold]] inline Error io_error(const std::string& verb, const std::string& path) {
+  return Error{Errc::io, 0, concat({verb, " ", path, ": ", std::strerror(errno)})};
 }
 
 struct FileCloser {
@@ -48,7 +49,7 @@ struct FileCloser {
     const std::size_t got = std::fread(out.data() + have, 1, block, file.f);
     out.resize(have + got);
     if (out.size() > max_bytes) {
-      return Error{Errc::too_large, max_bytes, path + ": larger than " + std::to_string(max_bytes) + " bytes"};
+      return Error{Errc::too_large, max_bytes, concat({path, ": larger than ", max_bytes, " bytes"})};
     }
     if (got < block) {
       if (std::ferror(file.f) != 0) return detail::io_error("cannot read", path);
@@ -77,7 +78,7 @@ class AtomicFile {
 #if defined(_WIN32)
     std::string temp = path + ".tmp";
 #else
-    std::string temp = path + ".tmp" + std::to_string(::getpid());
+    std::string temp = concat({path, ".tmp", ::getpid()});
 #endif
     std::FILE* f = std::fopen(temp.c_str(), "wb");
     if (f == nullptr) return detail::io_error("cannot write", path);

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <midigpt/codec/text.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/rng.hpp>
 #include <midigpt/core/utf8.hpp>
@@ -135,8 +136,8 @@ struct GeneratedScore {
                                                            const GenerateOptions& options = {}) {
   if (tokenizer.vocab_size() > generator.model().config().vocab_size) {
     return Error{Errc::bad_value, 0,
-                 "a tokenizer of " + std::to_string(tokenizer.vocab_size()) + " pieces and a model of " +
-                     std::to_string(generator.model().config().vocab_size) + " do not belong together"};
+                 concat({"a tokenizer of ", tokenizer.vocab_size(), " pieces and a model of ", generator.model().config().vocab_size,
+                     " do not belong together"})};
   }
   GeneratedScore out;
   out.ids = prompt_ids(tokenizer, count_notes(prompt) > 0 ? to_text(prompt, codec) : std::string());

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/parallel.hpp>
@@ -26,7 +27,7 @@ inline namespace v0 {
 
 /// The MIDI files (.mid, .midi, .rmi, in any case) under a folder and its folders, sorted bytewise; links to folders are
 /// not followed. `path` may be one file of any name.
-[[nodiscard]] inline Result<std::vector<std::string>> find_midi_files(const std::string& path) {
+[[nodiscard, gnu::cold]] inline Result<std::vector<std::string>> find_midi_files(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code failure;
   const fs::file_status status = fs::status(path, failure);
@@ -34,7 +35,7 @@ inline namespace v0 {
   if (!fs::is_directory(status)) return Error{Errc::io, 0, "no such file or folder: " + path};
   std::vector<std::string> found;
   fs::recursive_directory_iterator it(path, fs::directory_options::skip_permission_denied, failure);
-  if (failure) return Error{Errc::io, 0, "cannot read folder " + path + ": " + failure.message()};
+  if (failure) return Error{Errc::io, 0, concat({"cannot read folder ", path, ": ", failure.message()})};
   while (it != fs::recursive_directory_iterator()) {
     std::string extension = it->path().extension().string();
     for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -43,7 +44,7 @@ inline namespace v0 {
       found.push_back(it->path().string());
     }
     it.increment(failure);
-    if (failure) return Error{Errc::io, 0, "cannot read folder " + path + ": " + failure.message()};
+    if (failure) return Error{Errc::io, 0, concat({"cannot read folder ", path, ": ", failure.message()})};
   }
   sort_stably(found);
   return found;

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -119,7 +120,7 @@ inline constexpr std::uint8_t minor_pentatonic[] = {0, 3, 5, 7, 10};
   name.append(static_cast<std::size_t>(accidentals < 0 ? -accidentals : accidentals), accidentals < 0 ? 'b' : '#');
   if (key.mode == Mode::minor) return name + "m";
   if (key.mode == Mode::major) return name;
-  return name + " " + std::string(mode_name(key.mode));
+  return concat({name, " ", mode_name(key.mode)});
 }
 
 /// Reads a tonic (A..G, either case, then # or b) and a mode: nothing or "maj" for major, "m" or "min" for minor, or a
@@ -127,7 +128,7 @@ inline constexpr std::uint8_t minor_pentatonic[] = {0, 3, 5, 7, 10};
 [[nodiscard]] inline Result<Key> parse_key(std::string_view text) {
   const auto bad = [&](std::size_t at) {
     return Error{Errc::bad_value, at,
-                 "key \"" + std::string(text.substr(0, 32)) + "\": expected a name such as C, F#m, Bb or D dorian"};
+                 concat({"key \"", std::string(text.substr(0, 32)), "\": expected a name such as C, F#m, Bb or D dorian"})};
   };
   if (text.empty()) return bad(0);
   const char letter = static_cast<char>(text[0] >= 'a' && text[0] <= 'z' ? text[0] - 'a' + 'A' : text[0]);

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/sort.hpp>
@@ -186,7 +187,7 @@ class MidiReader {
 inline Result<void> MidiReader::read(ByteSpan bytes, const ReadOptions& options, ReadReport* report, Score* one,
                                      std::vector<Score>* many) {
   if (bytes.size() > options.max_bytes) {
-    return Error{Errc::too_large, options.max_bytes, "larger than " + std::to_string(options.max_bytes) + " bytes"};
+    return Error{Errc::too_large, options.max_bytes, concat({"larger than ", options.max_bytes, " bytes"})};
   }
   Call call{options, bytes, {}, {}, {}};
   auto view = MidiView::open(bytes, options.repair, &call.mends);
@@ -442,7 +443,7 @@ inline void MidiReader::read_meta(const MidiEvent& e, Score& score, Track& track
     if (call.options.repair) {
       call.mends.add(offset, std::string(what) + ": dropped");
     } else {
-      call.error = Error{Errc::bad_value, offset, "track " + std::to_string(score.tracks.size() - 1) + ": " + what};
+      call.error = Error{Errc::bad_value, offset, concat({"track ", score.tracks.size() - 1, ": ", what})};
     }
   };
   switch (e.data1) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/midi/score.hpp>
 
@@ -301,12 +302,12 @@ class EventCursor {
     if (mends_ != nullptr) mends_->add(offset_of(p), what);
   }
 
-  bool stop(const std::byte* p, Errc code, const std::string& what) {
+  [[gnu::cold]] bool stop(const std::byte* p, Errc code, const std::string& what) {
     done_ = true;
     if (repair_) {
       mend(p, what + ": track ends here");
     } else {
-      error_ = Error{code, offset_of(p), "track " + std::to_string(index_) + ": " + what};
+      error_ = Error{code, offset_of(p), concat({"track ", index_, ": ", what})};
     }
     return false;
   }
@@ -399,7 +400,7 @@ class MidiView {
       const std::uint64_t size = load_be<std::uint32_t>(file_.data() + at_ + 4);
       const bool fits = size <= left - 8;
       if (!fits && !repair_) {
-        return fail(at_ + 4, Errc::too_large, "chunk of " + std::to_string(size) + " bytes, " + std::to_string(left - 8) + " are left");
+        return fail(at_ + 4, Errc::too_large, concat({"chunk of ", size, " bytes, ", left - 8, " are left"}));
       }
       if (detail::midi_view::has_id(file_, at_, "MTrk")) {
         if (!fits) mend(at_ + 4, "track length past the end of the file");
@@ -458,7 +459,7 @@ class MidiView {
     ByteReader in(file_.subspan(start + 4), start + 4);
     const auto size = in.be<std::uint32_t>();
     if (!size) return size.error();
-    if (*size < 6) return Error{Errc::bad_value, start + 4, "header of " + std::to_string(*size) + " bytes, expected 6"};
+    if (*size < 6) return Error{Errc::bad_value, start + 4, concat({"header of ", *size, " bytes, expected 6"})};
     const auto body = in.take(*size);
     if (!body) return body.error();
     at_ = start + 8 + *size;
@@ -466,7 +467,7 @@ class MidiView {
     header_.declared_tracks = load_be<std::uint16_t>(body->data() + 2);
     const std::uint16_t division = load_be<std::uint16_t>(body->data() + 4);
     if (header_.format > 2) {
-      if (!repair_) return Error{Errc::unsupported, start + 8, "format " + std::to_string(header_.format) + ", expected 0, 1 or 2"};
+      if (!repair_) return Error{Errc::unsupported, start + 8, concat({"format ", header_.format, ", expected 0, 1 or 2"})};
       mend(start + 8, "unknown format: read as format 1");
       header_.format = 1;
     }
@@ -482,7 +483,7 @@ class MidiView {
     const std::uint32_t fps = 256u - (division >> 8u);
     const std::uint32_t ticks = division & 0xFFu;
     if ((fps != 24 && fps != 25 && fps != 29 && fps != 30) || ticks == 0) {
-      return Error{Errc::bad_value, division_at, "SMPTE division of " + std::to_string(fps) + " frames, " + std::to_string(ticks) + " ticks"};
+      return Error{Errc::bad_value, division_at, concat({"SMPTE division of ", fps, " frames, ", ticks, " ticks"})};
     }
     header_.division.smpte_fps = static_cast<std::uint8_t>(fps);
     header_.division.ticks_per_frame = static_cast<std::uint8_t>(ticks);
@@ -529,13 +530,13 @@ class MidiView {
 
   [[nodiscard]] bool finish() {
     if (!finished_ && tracks_ != header_.declared_tracks) {
-      mend(file_.size(), "header declares " + std::to_string(header_.declared_tracks) + " tracks, " + std::to_string(tracks_) + " found");
+      mend(file_.size(), concat({"header declares ", header_.declared_tracks, " tracks, ", tracks_, " found"}));
     }
     finished_ = true;
     return false;
   }
 
-  [[nodiscard]] bool fail(std::size_t at, Errc code, const std::string& what) {
+  [[nodiscard, gnu::cold]] bool fail(std::size_t at, Errc code, const std::string& what) {
     error_ = Error{code, at, what};
     return false;
   }

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/nn/gpt_config.hpp>
 #include <midigpt/nn/gpt_pass.hpp>
@@ -71,7 +72,7 @@ class Gpt {
     }
     parameters_.push_back(make_parameter<T>("wpe.weight", Shape{static_cast<std::size_t>(config.block_size), C}, true));
     for (int l = 0; l < config.n_layer; ++l) {
-      const std::string h = "h." + std::to_string(l) + ".";
+      const std::string h = concat({"h.", l, "."});
       add_norm(h + "ln_1", C);
       add_linear(h + "attn.c_attn", C, 3 * C);
       add_linear(h + "attn.c_proj", C, C);
@@ -206,18 +207,18 @@ class Gpt {
     parameters_.push_back(make_parameter<T>(name + ".bias", Shape{out}, false));
   }
 
-  void check_config() const {
+  [[gnu::cold]] void check_config() const {
     const GptConfig& c = config_;
     const auto need = [](bool ok, const std::string& what) {
       if (!ok) throw ShapeError("GptConfig: " + what);
     };
-    need(c.n_layer > 0 && c.n_layer < 1024, "n_layer is " + std::to_string(c.n_layer) + ", expected 1..1023");
+    need(c.n_layer > 0 && c.n_layer < 1024, concat({"n_layer is ", c.n_layer, ", expected 1..1023"}));
     need(c.n_head > 0 && c.n_head < 4096 && c.n_embd > 0 && c.n_embd % c.n_head == 0,
-         "n_embd " + std::to_string(c.n_embd) + " is no multiple of n_head " + std::to_string(c.n_head));
-    need(c.vocab_size > 0, "vocab_size is " + std::to_string(c.vocab_size));
-    need(c.block_size > 0, "block_size is " + std::to_string(c.block_size));
+         concat({"n_embd ", c.n_embd, " is no multiple of n_head ", c.n_head}));
+    need(c.vocab_size > 0, concat({"vocab_size is ", c.vocab_size}));
+    need(c.block_size > 0, concat({"block_size is ", c.block_size}));
     need(c.dropout >= 0.0f && c.dropout < 1.0f,
-         "dropout is " + std::to_string(c.dropout) + ", expected 0 <= dropout < 1");
+         concat({"dropout is ", std::to_string(c.dropout), ", expected 0 <= dropout < 1"}));
     if (c.n_feature == 0) return;
     const SparseFeatures& f = features_;
     need(c.n_feature > 0 && f.row_begin.size() == static_cast<std::size_t>(c.vocab_size) + 1 &&
@@ -227,23 +228,21 @@ class Gpt {
     for (std::size_t v = 0; v + 1 < f.row_begin.size(); ++v)
       need(f.row_begin[v] <= f.row_begin[v + 1], "features: row_begin falls");
     for (const std::int32_t k : f.column)
-      need(k >= 0 && k < c.n_feature, "features: column " + std::to_string(k) + " outside K");
+      need(k >= 0 && k < c.n_feature, concat({"features: column ", k, " outside K"}));
   }
 
   void check_batch(const TokenBatch& b, bool with_targets) const {
     if (b.B == 0 || b.T == 0 || b.T > static_cast<std::size_t>(config_.block_size) || b.ids.size() != b.B * b.T ||
         (with_targets && b.targets.size() != b.ids.size())) {
-      throw ShapeError("batch (" + std::to_string(b.B) + "," + std::to_string(b.T) + ") with " +
-                       std::to_string(b.ids.size()) + " ids and " + std::to_string(b.targets.size()) +
-                       " targets, block_size " + std::to_string(config_.block_size));
+      throw ShapeError(concat({"batch (", b.B, ",", b.T, ") with ", b.ids.size(), " ids and ", b.targets.size(), " targets, block_size ",
+          config_.block_size}));
     }
     for (const std::int32_t id : b.ids) check_id(id, 0);
     for (const std::int32_t id : b.targets) check_id(id, -1);
   }
   void check_id(std::int32_t id, std::int32_t least) const {
     if (id < least || id >= config_.vocab_size)
-      throw ShapeError("token id " + std::to_string(id) + " outside the vocabulary of " +
-                       std::to_string(config_.vocab_size));
+      throw ShapeError(concat({"token id ", id, " outside the vocabulary of ", config_.vocab_size}));
   }
 
   [[nodiscard]] std::size_t feature_begin(std::size_t v) const noexcept {

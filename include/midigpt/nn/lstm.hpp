@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/nn/gpt_config.hpp>
 #include <midigpt/nn/module.hpp>
 #include <midigpt/tensor/ops.hpp>
@@ -136,8 +137,7 @@ class NoteLstm {
   Losses loss_and_gradients(std::span<const LstmNote> notes) {
     const std::size_t length = static_cast<std::size_t>(config_.window) + 1, B = notes.size() / length;
     if (B == 0 || notes.size() != B * length)
-      throw ShapeError("NoteLstm: " + std::to_string(notes.size()) + " notes are no windows of " +
-                       std::to_string(length));
+      throw ShapeError(concat({"NoteLstm: ", notes.size(), " notes are no windows of ", length}));
     std::vector<LstmNote> inputs;
     std::vector<std::int32_t> pitches;
     std::vector<T> steps, durations;
@@ -179,7 +179,7 @@ class NoteLstm {
   [[nodiscard]] std::vector<LstmNote> generate(std::span<const LstmNote> window, std::size_t count, double temperature,
                                                std::uint64_t seed) {
     if (window.size() != static_cast<std::size_t>(config_.window))
-      throw ShapeError("NoteLstm: a window has " + std::to_string(config_.window) + " notes");
+      throw ShapeError(concat({"NoteLstm: a window has ", config_.window, " notes"}));
     std::vector<LstmNote> inputs(window.begin(), window.end()), made;
     for (LstmNote& n : inputs) n.pitch /= 128.0f;
     Rng rng(seed, 1);
@@ -247,15 +247,15 @@ class FieldLstm {
     const std::size_t E = static_cast<std::size_t>(config_.embedding), H = static_cast<std::size_t>(config_.hidden),
                       F = fields();
     for (std::size_t f = 0; f < F; ++f)
-      parameters_.push_back(make_parameter<T>("embedding." + std::to_string(f), Shape{size(f), E}, true));
+      parameters_.push_back(make_parameter<T>(concat({"embedding.", f}), Shape{size(f), E}, true));
     parameters_.push_back(make_parameter<T>("lstm.kernel", Shape{E, 4 * H}, true));
     parameters_.push_back(make_parameter<T>("lstm.recurrent_kernel", Shape{H, 4 * H}, true));
     parameters_.push_back(make_parameter<T>("lstm.bias", Shape{4 * H}, false));
     for (std::size_t f = 0; f < F; ++f) {
-      parameters_.push_back(make_parameter<T>("head." + std::to_string(f) + ".kernel", Shape{H, size(f)}, true));
-      parameters_.push_back(make_parameter<T>("head." + std::to_string(f) + ".bias", Shape{size(f)}, false));
+      parameters_.push_back(make_parameter<T>(concat({"head.", f, ".kernel"}), Shape{H, size(f)}, true));
+      parameters_.push_back(make_parameter<T>(concat({"head.", f, ".bias"}), Shape{size(f)}, false));
       for (std::size_t g = 0; g < f; ++g) {
-        parameters_.push_back(make_parameter<T>("head." + std::to_string(f) + ".given." + std::to_string(g),
+        parameters_.push_back(make_parameter<T>(concat({"head.", f, ".given.", g}),
                                                 Shape{size(g), size(f)}, true));
       }
     }
@@ -327,8 +327,7 @@ class FieldLstm {
     const std::size_t F = fields(), length = static_cast<std::size_t>(config_.window) + 1,
                       B = notes.size() / (length * F);
     if (B == 0 || notes.size() != B * length * F)
-      throw ShapeError("FieldLstm: " + std::to_string(notes.size()) + " values are no windows of " +
-                       std::to_string(length) + " notes");
+      throw ShapeError(concat({"FieldLstm: ", notes.size(), " values are no windows of ", length, " notes"}));
     std::vector<std::int32_t> inputs;
     std::vector<std::vector<std::int32_t>> targets(F);
     for (std::size_t b = 0; b < B; ++b) {

@@ -15,6 +15,7 @@
 
 #include <midigpt/codec/text.hpp>
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/midi/edit.hpp>
@@ -62,12 +63,11 @@ struct CorpusOptions {
 };
 
 /// One line for people: what was used, skipped and mended.
-[[nodiscard]] inline std::string summary(const Corpus& corpus) {
-  std::string s = std::to_string(corpus.pieces.size()) + " pieces with " + std::to_string(corpus.notes()) + " notes from " +
-                  std::to_string(corpus.files) + " files; " + std::to_string(corpus.skipped.size()) + " skipped, " +
-                  std::to_string(corpus.mended_files) + " mended (" + std::to_string(corpus.mends) + " repairs)";
+[[nodiscard, gnu::cold]] inline std::string summary(const Corpus& corpus) {
+  std::string s = concat({corpus.pieces.size(), " pieces with ", corpus.notes(), " notes from ", corpus.files, " files; ",
+      corpus.skipped.size(), " skipped, ", corpus.mended_files, " mended (", corpus.mends, " repairs)"});
   const auto add = [&](std::size_t n, const char* what) {
-    if (n > 0) s += "; " + std::to_string(n) + " " + what;
+    if (n > 0) append(s, {"; ", n, " ", what});
   };
   add(corpus.report.notes_dropped, "notes left out");
   add(corpus.report.onsets_rounded, "onsets rounded to the grid");
@@ -108,7 +108,7 @@ inline void add_keys(Corpus& corpus, int keys) {
     for (int k = 1; k < (std::min)(keys, 12); ++k) {
       const int semitones = k % 2 == 0 ? k / 2 : -(k + 1) / 2;
       Piece moved = corpus.pieces[i];
-      moved.name += (semitones > 0 ? " +" : " ") + std::to_string(semitones);
+      append(moved.name, {semitones > 0 ? " +" : " ", semitones});
       moved.text = to_text(transpose(score, semitones), corpus.codec);
       corpus.pieces.push_back(std::move(moved));
     }
@@ -147,7 +147,7 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
     corpus.mended_files += file.report.mend_count > 0;
     corpus.mends += file.report.mend_count;
     for (std::size_t s = 0; s < file.scores.size(); ++s) {
-      detail::corpus::add_score(corpus, file.scores.size() == 1 ? file.path : file.path + "#" + std::to_string(s), file.scores[s]);
+      detail::corpus::add_score(corpus, file.scores.size() == 1 ? file.path : concat({file.path, "#", s}), file.scores[s]);
     }
     corpus.skipped_files += corpus.pieces.size() == pieces;
     if (options.on_progress) options.on_progress(file.index + 1, paths.size());
@@ -166,7 +166,7 @@ inline void add_score(Corpus& corpus, std::string name, const Score& score) {
   for (std::size_t i = 0; i < count; ++i) {
     DiceOptions d = dice_options;
     d.seed = seed + i;
-    detail::corpus::add_score(corpus, "dice " + std::to_string(d.seed), dice(d));
+    detail::corpus::add_score(corpus, concat({"dice ", d.seed}), dice(d));
     if (options.on_progress) options.on_progress(i + 1, count);
   }
   corpus.skipped_files = corpus.skipped.size();

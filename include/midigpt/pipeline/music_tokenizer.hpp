@@ -21,6 +21,7 @@
 #include <midigpt/pipeline/corpus.hpp>
 #include <midigpt/token/bpe_trainer.hpp>
 #include <midigpt/token/tokenizer.hpp>
+#include <midigpt/token/train_input.hpp>
 #include <midigpt/train/dataset.hpp>
 
 namespace midigpt {
@@ -60,7 +61,7 @@ struct MusicTokenizerOptions {
 /// Trains a byte-pair vocabulary on the training pieces, cut into windows. Ids: 0 pad, 1 unk (never produced), 2 BOS, 3 EOS,
 /// then 256 bytes, merges, characters. The text is taken as it is: no normalisation, no dummy prefix, spaces untouched if
 /// the training text has one (music has none; the bytes of an unknown space would come back as U+2581).
-[[nodiscard]] inline Result<Tokenizer> train_music_tokenizer(const Corpus& corpus, const MusicTokenizerOptions& options = {},
+[[nodiscard, gnu::cold]] inline Result<Tokenizer> train_music_tokenizer(const Corpus& corpus, const MusicTokenizerOptions& options = {},
                                                              ThreadPool* pool = nullptr, TokenTrainReport* report = nullptr) {
   TokenTrainOptions train;
   train.cap_vocab = true;
@@ -80,13 +81,13 @@ struct MusicTokenizerOptions {
   spec.unk_id = 1;
   spec.bos_id = 2;
   spec.eos_id = 3;
-  std::vector<std::string_view> lines;
+  auto lines = TrainCorpus::without_rules(std::move(train));
+  if (!lines) return lines.error();
   for (const Piece& p : corpus.pieces) {
     if (p.held_out) continue;
-    const auto windows = text_windows(p.text, options.window_bytes);
-    lines.insert(lines.end(), windows.begin(), windows.end());
+    for (const std::string_view window : text_windows(p.text, options.window_bytes)) lines->add_line(window);
   }
-  auto model = train_bpe(std::span<const std::string_view>(lines), train, pool, report);
+  auto model = train_bpe(*std::move(lines), pool, report);
   if (!model) return std::move(model).error();
   return Tokenizer::create(*std::move(model));
 }

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include <midigpt/codec/text.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/nn/gpt.hpp>
 #include <midigpt/pipeline/baselines.hpp>
@@ -96,9 +97,9 @@ struct MusicModel {
 
 namespace detail::run {
 
-[[nodiscard]] inline std::string settings_json(const RunSettings& s, CodecKind codec) {
+[[nodiscard, gnu::cold]] inline std::string settings_json(const RunSettings& s, CodecKind codec) {
   std::string out = "{\n";
-  const auto put = [&](const char* key, const std::string& value) { out += "  \"" + std::string(key) + "\": " + value + ",\n"; };
+  const auto put = [&](const char* key, const std::string& value) { append(out, {"  \"", key, "\": ", value, ",\n"}); };
   put("codec", json_quote(codec_name(codec)));
   put("preset", json_quote(s.preset));
   put("vocab_size", json_number(s.vocab_size));
@@ -114,7 +115,7 @@ namespace detail::run {
   put("keys", json_number(s.keys));
   put("eval_every", json_number(s.eval_every));
   put("patience", json_number(s.patience));
-  return out + "  \"seed\": " + json_number(s.seed) + "\n}\n";
+  return concat({out, "  \"seed\": ", json_number(s.seed), "\n}\n"});
 }
 
 /// BOS, the piece, EOS: what a Markov model reads, and the model too.
@@ -127,19 +128,19 @@ namespace detail::run {
   return s;
 }
 
-[[nodiscard]] inline Result<void> save_ids(const std::string& path, const IdPieces& pieces) {
+[[nodiscard, gnu::cold]] inline Result<void> save_ids(const std::string& path, const IdPieces& pieces) {
   const std::vector<std::int64_t> ends(pieces.ends.begin(), pieces.ends.end());
   const std::vector<StoredTensor> tensors{stored<std::int32_t>("ids", {pieces.ids.size()}, std::span<const std::int32_t>(pieces.ids)),
                                           stored<std::int64_t>("ends", {ends.size()}, std::span<const std::int64_t>(ends))};
   return write_safetensors(path, tensors, {{"format", "pt"}});
 }
 
-[[nodiscard]] inline Result<IdPieces> load_ids(const std::string& path, std::int32_t vocab_size) {
+[[nodiscard, gnu::cold]] inline Result<IdPieces> load_ids(const std::string& path, std::int32_t vocab_size) {
   const auto file = read_safetensors(path);
   if (!file) return file.error();
   const StoredTensor* ids = file->find("ids");
   const StoredTensor* ends = file->find("ends");
-  const auto broken = [&](const char* what) { return Error{Errc::bad_value, 0, path + ": " + what}; };
+  const auto broken = [&](const char* what) { return Error{Errc::bad_value, 0, concat({path, ": ", what})}; };
   if (ids == nullptr || ends == nullptr || ids->shape.size() != 1 || ends->shape.size() != 1) return broken("needs the vectors ids and ends");
   IdPieces pieces;
   pieces.ids.resize(static_cast<std::size_t>(ids->shape[0]));
@@ -161,7 +162,7 @@ namespace detail::run {
 }  // namespace detail::run
 
 /// Reads settings.json of a run folder.
-[[nodiscard]] inline Result<RunSettings> read_settings(const std::string& folder, CodecKind* codec = nullptr) {
+[[nodiscard, gnu::cold]] inline Result<RunSettings> read_settings(const std::string& folder, CodecKind* codec = nullptr) {
   const std::string path = folder + "/settings.json";
   const auto bytes = read_file(path, std::uint64_t{1} << 20);
   if (!bytes) return bytes.error();
@@ -216,7 +217,7 @@ namespace detail::run {
       if (!r) return r;
     }
   };
-  if (auto r = read(); !r) return Error{r.error().code, r.error().offset, path + ": " + r.error().what};
+  if (auto r = read(); !r) return Error{r.error().code, r.error().offset, concat({path, ": ", r.error().what})};
   return s;
 }
 
@@ -246,7 +247,7 @@ namespace detail::run {
 }
 
 /// Draws folder/curve.svg from folder/log.csv, with the baselines as lines.
-[[nodiscard]] inline Result<void> draw_curve(const std::string& folder, const Comparison& c) {
+[[nodiscard, gnu::cold]] inline Result<void> draw_curve(const std::string& folder, const Comparison& c) {
   const auto bytes = read_file(folder + "/log.csv");
   if (!bytes) return bytes.error();
   std::string_view text = as_chars(*bytes);
@@ -272,7 +273,7 @@ namespace detail::run {
 
 /// Trains a tokenizer and a GPT on the corpus, into `folder`, which is made. With `resume` it goes on where the folder's run
 /// stopped: settings (but for a longer `steps`) and tokenizer come from the folder, the corpus must be the same.
-[[nodiscard]] inline Result<RunResult> train_run(Corpus corpus, RunSettings settings, const std::string& folder, ThreadPool& pool,
+[[nodiscard, gnu::cold]] inline Result<RunResult> train_run(Corpus corpus, RunSettings settings, const std::string& folder, ThreadPool& pool,
                                                  const RunHooks& hooks = {}, bool resume = false) {
   const auto say = [&](const std::string& line) {
     if (hooks.on_message) hooks.on_message(line);
@@ -296,7 +297,8 @@ namespace detail::run {
   auto encoded = encode_corpus(corpus, *tokenizer);
   if (!encoded) return encoded.error();
   if (encoded->train.ids.empty() || encoded->held_out.ids.empty()) {
-    return Error{Errc::bad_value, 0, "needs at least two different pieces, one to learn from and one to be judged by; found " + std::to_string(corpus.pieces.size())};
+    return Error{Errc::bad_value, 0, concat({"needs at least two different pieces, one to learn from and one to be judged by; found ",
+        corpus.pieces.size()})};
   }
   if (settings.steps == 0) settings.steps = suggested_steps(encoded->train.ids.size(), settings.batch_size, settings.block_size);
   result.code_points = encoded->code_points;
@@ -305,9 +307,9 @@ namespace detail::run {
   result.notes = encoded->notes();
   result.vocab_size = tokenizer->vocab_size();
   result.held_out = compare_baselines(encoded->train, encoded->held_out, encoded->held_out_notes, *tokenizer);
-  say("vocabulary of " + std::to_string(result.vocab_size) + " tokens; " + std::to_string(encoded->train.ids.size()) + " tokens to learn from, " +
-      std::to_string(encoded->held_out.ids.size()) + " held out; " + std::to_string(settings.steps) + " steps of " +
-      std::to_string(settings.batch_size) + " x " + std::to_string(settings.block_size) + " tokens");
+  say(concat({"vocabulary of ", result.vocab_size, " tokens; ", encoded->train.ids.size(), " tokens to learn from, ",
+      encoded->held_out.ids.size(), " held out; ", settings.steps, " steps of ", settings.batch_size, " x ", settings.block_size,
+      " tokens"}));
 
   auto config = gpt_preset(settings.preset, tokenizer->vocab_size(), settings.block_size);
   if (!config) return config.error();
@@ -320,7 +322,7 @@ namespace detail::run {
 
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  if (error) return Error{Errc::io, 0, "cannot make folder " + folder + ": " + error.message()};
+  if (error) return Error{Errc::io, 0, concat({"cannot make folder ", folder, ": ", error.message()})};
   const Bytes tokenizer_bytes = spm_model_bytes(tokenizer->model());
   if (!resume) {
     if (auto r = write_file_atomic(folder + "/tokenizer.model", tokenizer_bytes); !r) return r.error();
@@ -358,12 +360,12 @@ namespace detail::run {
 }
 
 /// Opens a run folder, or a model.safetensors by itself.
-[[nodiscard]] inline Result<MusicModel> load_music_model(const std::string& path) {
+[[nodiscard, gnu::cold]] inline Result<MusicModel> load_music_model(const std::string& path) {
   std::error_code error;
   const std::string file = std::filesystem::is_directory(path, error) ? path + "/model.safetensors" : path;
   auto loaded = load_model(file);
   if (!loaded) return std::move(loaded).error();
-  const auto broken = [&](const std::string& what) { return Error{Errc::bad_value, 0, file + ": " + what}; };
+  const auto broken = [&](const std::string& what) { return Error{Errc::bad_value, 0, concat({file, ": ", what})}; };
   const auto tokenizer_text = loaded->metadata.find("midigpt.tokenizer");
   const auto codec_text = loaded->metadata.find("midigpt.codec");
   if (tokenizer_text == loaded->metadata.end() || codec_text == loaded->metadata.end()) return broken("has no tokenizer and codec inside; train it with midigpt");
@@ -381,7 +383,7 @@ namespace detail::run {
 
 /// The pieces under the model, all of them held out, except those that the run in `folder` learnt from (then also beside
 /// its Markov models; with a bare model file markov0 and markov2 stay empty). `left_out` counts the pieces not judged.
-[[nodiscard]] inline Result<Comparison> evaluate_music(const MusicModel& music, const Corpus& corpus, const std::string& folder, ThreadPool& pool,
+[[nodiscard, gnu::cold]] inline Result<Comparison> evaluate_music(const MusicModel& music, const Corpus& corpus, const std::string& folder, ThreadPool& pool,
                                                        std::size_t* left_out = nullptr) {
   std::error_code error;
   IdPieces learnt;

@@ -19,7 +19,7 @@ namespace midigpt {
 inline namespace v0 {
 
 /// Hooks that draw a live line on stderr if that is a terminal, and print messages and evaluations otherwise.
-[[nodiscard]] inline RunHooks progress_hooks(const std::atomic<bool>* stop = nullptr) {
+[[nodiscard, gnu::cold]] inline RunHooks progress_hooks(const std::atomic<bool>* stop = nullptr) {
   const auto bar = std::make_shared<ProgressBar>("train");
   RunHooks hooks;
   hooks.stop = stop;
@@ -39,7 +39,7 @@ inline namespace v0 {
 }
 
 /// The table at the end of a run.
-[[nodiscard]] inline std::string figures_table(const Corpus& corpus, const RunResult& r) {
+[[nodiscard, gnu::cold]] inline std::string figures_table(const Corpus& corpus, const RunResult& r) {
   std::string out;
   char line[200];
   const auto row = [&](const char* name, const char* format, auto... values) {
@@ -70,7 +70,7 @@ inline namespace v0 {
 }
 
 /// Writes stem.mid, stem.wav and stem.svg.
-[[nodiscard]] inline Result<void> write_music(const std::string& stem, const Score& score) {
+[[nodiscard, gnu::cold]] inline Result<void> write_music(const std::string& stem, const Score& score) {
   if (auto r = write_midi(stem + ".mid", score); !r) return r;
   if (auto r = write_file_atomic(stem + ".wav", wav_bytes(score)); !r) return r;
   return write_file_atomic(stem + ".svg", piano_roll_svg(score));

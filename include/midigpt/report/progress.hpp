@@ -14,6 +14,8 @@
 #include <io.h>
 #else
 #include <unistd.h>
+
+#include <midigpt/core/concat.hpp>
 #endif
 
 namespace midigpt {
@@ -38,7 +40,7 @@ struct ProgressState {
 namespace detail::progress {
 
 /// "1.2k", "34k", "5.6M": three significant digits at most.
-[[nodiscard]] inline std::string short_count(double value) {
+[[nodiscard, gnu::cold]] inline std::string short_count(double value) {
   const char* unit = "";
   if (value >= 999500) {
     value /= 1e6, unit = "M";
@@ -49,46 +51,46 @@ namespace detail::progress {
   }
   const auto tenths = static_cast<std::uint64_t>(value * 10 + 0.5);
   const std::string whole = std::to_string(tenths / 10);
-  return (tenths < 1000 ? whole + "." + std::to_string(tenths % 10) : whole) + unit;
+  return (tenths < 1000 ? concat({whole, ".", tenths % 10}) : whole) + unit;
 }
 
 /// "0:07", "12:34", "3:05:00".
-[[nodiscard]] inline std::string clock_time(double seconds) {
+[[nodiscard, gnu::cold]] inline std::string clock_time(double seconds) {
   const auto s = static_cast<std::uint64_t>(seconds + 0.5);
-  const auto two = [](std::uint64_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
+  const auto two = [](std::uint64_t n) { return concat({n < 10 ? "0" : "", n}); };
   const std::string tail = two(s % 60);
-  return s < 3600 ? std::to_string(s / 60) + ":" + tail
-                  : std::to_string(s / 3600) + ":" + two(s / 60 % 60) + ":" + tail;
+  return s < 3600 ? concat({s / 60, ":", tail})
+                  : concat({s / 3600, ":", two(s / 60 % 60), ":", tail});
 }
 
 }  // namespace detail::progress
 
 /// The line without any control character: "train [=====>----]  120/300  loss 3.214  41k tokens/s  0:12 left". The bar
 /// gives way so that the line fits 79 columns.
-[[nodiscard]] inline std::string progress_line(const std::string& label, const ProgressState& state) {
+[[nodiscard, gnu::cold]] inline std::string progress_line(const std::string& label, const ProgressState& state) {
   const std::uint64_t step = state.step < state.total || state.total == 0 ? state.step : state.total;
   const std::string total = std::to_string(state.total), now = std::to_string(step);
   std::string counts = now;
-  if (state.total > 0) counts = std::string(total.size() - now.size(), ' ') + now + "/" + total;
+  if (state.total > 0) counts = concat({std::string(total.size() - now.size(), ' '), now, "/", total});
   if (state.loss >= 0 && state.loss < 1e6) {
     const auto thousandths = static_cast<std::uint64_t>(state.loss * 1000 + 0.5);
     const std::string fraction = std::to_string(1000 + thousandths % 1000).substr(1);
-    counts += "  loss " + std::to_string(thousandths / 1000) + "." + fraction;
+    append(counts, {"  loss ", thousandths / 1000, ".", fraction});
   }
   if (state.tokens_per_second > 0)
-    counts += "  " + detail::progress::short_count(state.tokens_per_second) + " tokens/s";
+    append(counts, {"  ", detail::progress::short_count(state.tokens_per_second), " tokens/s"});
   if (state.seconds_left >= 0 && state.seconds_left < 1e7) {
-    counts += "  " + detail::progress::clock_time(state.seconds_left) + " left";
+    append(counts, {"  ", detail::progress::clock_time(state.seconds_left), " left"});
   }
-  if (state.total == 0) return label + " " + counts;
+  if (state.total == 0) return concat({label, " ", counts});
 
   const std::size_t taken = label.size() + counts.size() + 4;
   const std::size_t width = taken > 71 ? 8 : taken < 55 ? 24 : 79 - taken;
   const auto done = static_cast<std::size_t>(static_cast<double>(step) / static_cast<double>(state.total) *
                                              static_cast<double>(width));
   const std::string bar =
-      std::string(done, '=') + (done < width ? ">" : "") + std::string(done < width ? width - done - 1 : 0, '-');
-  return label + " [" + bar + "] " + counts;
+      concat({std::string(done, '='), done < width ? ">" : "", std::string(done < width ? width - done - 1 : 0, '-')});
+  return concat({label, " [", bar, "] ", counts});
 }
 
 /// Draws progress_line() over itself. Use from one thread; the destructor ends the line.
@@ -131,7 +133,7 @@ class ProgressBar {
   /// Takes the line off the terminal, so that something else can be printed there; the next update draws it below.
   void wipe() {
     if (width_ == 0) return;
-    const std::string text = "\r" + std::string(width_, ' ') + "\r";
+    const std::string text = concat({"\r", std::string(width_, ' '), "\r"});
     std::fwrite(text.data(), 1, text.size(), out_);
     std::fflush(out_);
     width_ = 0;

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/bars.hpp>
@@ -56,7 +57,7 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
                                                             "#e69f00", "#56b4e9", "#7a5195", "#444444"};
 
 /// Text between tags: markup escaped, ill-formed bytes replaced, control characters left out, long names cut.
-[[nodiscard]] inline std::string text(std::string_view s, std::size_t max_characters) {
+[[nodiscard, gnu::cold]] inline std::string text(std::string_view s, std::size_t max_characters) {
   std::string out;
   for (std::size_t at = 0, n = 0; at < s.size(); ++n) {
     if (n == max_characters) return out + "\xE2\x80\xA6";
@@ -78,40 +79,39 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
 }
 
 /// Hundredths as a decimal number, in every locale: 1250 -> "12.5".
-[[nodiscard]] inline std::string fixed2(std::int64_t hundredths) {
+[[nodiscard, gnu::cold]] inline std::string fixed2(std::int64_t hundredths) {
   const std::string sign = hundredths < 0 ? "-" : "";
   const std::int64_t n = hundredths < 0 ? -hundredths : hundredths;
-  std::string out = sign + std::to_string(n / 100);
-  if (n % 100 != 0) out += "." + std::to_string(n % 100 / 10);
+  std::string out = concat({sign, n / 100});
+  if (n % 100 != 0) append(out, {".", n % 100 / 10});
   if (n % 10 != 0) out += std::to_string(n % 10);
   return out;
 }
 
-[[nodiscard]] inline std::string number(double x) {
+[[nodiscard, gnu::cold]] inline std::string number(double x) {
   return fixed2(static_cast<std::int64_t>(std::floor(x * 100 + 0.5)));
 }
 
-[[nodiscard]] inline std::string open(int width, int height) {
+[[nodiscard, gnu::cold]] inline std::string open(int width, int height) {
   const std::string w = std::to_string(width), h = std::to_string(height);
-  return "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + w + "\" height=\"" + h + "\" viewBox=\"0 0 " + w + " " +
-         h + "\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"" + w + "\" height=\"" + h +
-         "\" fill=\"#fff\"/>\n";
+  return concat({"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"", w, "\" height=\"", h, "\" viewBox=\"0 0 ", w, " ", h,
+      "\" font-family=\"sans-serif\" font-size=\"11\">\n<rect width=\"", w, "\" height=\"", h, "\" fill=\"#fff\"/>\n"});
 }
 
-[[nodiscard]] inline std::string label(const std::string& x, const std::string& y, std::string_view anchor,
+[[nodiscard, gnu::cold]] inline std::string label(const std::string& x, const std::string& y, std::string_view anchor,
                                        std::string_view colour, std::string_view words, std::string_view more = "",
                                        std::size_t most = 160) {
-  return "<text x=\"" + x + "\" y=\"" + y + "\" text-anchor=\"" + std::string(anchor) + "\" fill=\"" +
-         std::string(colour) + "\"" + std::string(more) + ">" + text(words, most) + "</text>\n";
+  return concat({"<text x=\"", x, "\" y=\"", y, "\" text-anchor=\"", anchor, "\" fill=\"", colour, "\"", more, ">", text(words, most),
+      "</text>\n"});
 }
 
-[[nodiscard]] inline std::string line(const std::string& x1, const std::string& y1, const std::string& x2,
+[[nodiscard, gnu::cold]] inline std::string line(const std::string& x1, const std::string& y1, const std::string& x2,
                                       const std::string& y2, std::string_view style) {
-  return "<path d=\"M" + x1 + " " + y1 + "L" + x2 + " " + y2 + "\" " + std::string(style) + "/>\n";
+  return concat({"<path d=\"M", x1, " ", y1, "L", x2, " ", y2, "\" ", style, "/>\n"});
 }
 
 /// The name of a General MIDI drum key that is often met; its number otherwise.
-[[nodiscard]] inline std::string drum_name(int key) {
+[[nodiscard, gnu::cold]] inline std::string drum_name(int key) {
   switch (key) {
     case 35:
     case 36:
@@ -146,7 +146,7 @@ inline constexpr std::array<std::string_view, 8> colours = {"#0072b2", "#d55e00"
     case 70:
       return "shaker";
     default:
-      return "drum " + std::to_string(key);
+      return concat({"drum ", key});
   }
 }
 
@@ -157,7 +157,7 @@ struct Part {
   std::string name;
 };
 
-[[nodiscard]] inline std::vector<Part> parts_of(const Score& score) {
+[[nodiscard, gnu::cold]] inline std::vector<Part> parts_of(const Score& score) {
   std::vector<Part> parts;
   for (std::size_t t = 0; t < score.tracks.size(); ++t) {
     std::array<bool, 16> used{};
@@ -166,8 +166,8 @@ struct Part {
     for (std::size_t c = 0; c < 16; ++c) {
       if (!used[c]) continue;
       std::string name = score.tracks[t].name;
-      if (name.empty()) name = c == 9 ? "Drums" : "Track " + std::to_string(t + 1);
-      if (channels > 1) name += " ch " + std::to_string(c + 1);
+      if (name.empty()) name = c == 9 ? "Drums" : concat({"Track ", t + 1});
+      if (channels > 1) append(name, {" ch ", c + 1});
       parts.push_back({t, static_cast<std::uint8_t>(c), std::move(name)});
     }
   }
@@ -175,7 +175,7 @@ struct Part {
 }
 
 /// 1, 2 or 5 times a power of ten, so that `span` has about `count` steps.
-[[nodiscard]] inline double nice_step(double span, int count) {
+[[nodiscard, gnu::cold]] inline double nice_step(double span, int count) {
   const double raw = span / count;
   double step = 1;
   while (step > raw) step /= 10;
@@ -205,7 +205,7 @@ struct Part {
 
 /// The score as a piano roll: time to the right, one colour per part, velocity as opacity, bars numbered, drums in rows
 /// of their own below.
-[[nodiscard]] inline std::string piano_roll_svg(const Score& score, const RollOptions& options = {}) {
+[[nodiscard, gnu::cold]] inline std::string piano_roll_svg(const Score& score, const RollOptions& options = {}) {
   namespace svg = detail::svg;
   const auto parts = svg::parts_of(score);
   int low = 127, high = 0;
@@ -258,8 +258,8 @@ struct Part {
   std::int64_t legend_x = left;
   for (std::size_t p = 0; p < parts.size() && legend_x < left + roll_width; ++p) {
     const std::string y = std::to_string(top - 32);
-    out += "<rect x=\"" + std::to_string(legend_x) + "\" y=\"" + y + "\" width=\"10\" height=\"10\" rx=\"2\" fill=\"" +
-           std::string(svg::colours[p % svg::colours.size()]) + "\"/>\n";
+    append(out, {"<rect x=\"", legend_x, "\" y=\"", y, "\" width=\"10\" height=\"10\" rx=\"2\" fill=\"",
+        svg::colours[p % svg::colours.size()], "\"/>\n"});
     out += svg::label(std::to_string(legend_x + 14), std::to_string(top - 23), "start", "#222", parts[p].name, "", 24);
     legend_x += 30 + 7 * static_cast<std::int64_t>((std::min)(parts[p].name.size(), std::size_t{24}));
   }
@@ -268,13 +268,12 @@ struct Part {
     const std::string y = std::to_string(top + (high - key) * key_height);
     const int pc = key % 12;
     if (pc == 1 || pc == 3 || pc == 6 || pc == 8 || pc == 10) {
-      out += "<rect x=\"" + x0 + "\" y=\"" + y + "\" width=\"" + wide + "\" height=\"" + std::to_string(key_height) +
-             "\" fill=\"#f3f3f6\"/>\n";
+      append(out, {"<rect x=\"", x0, "\" y=\"", y, "\" width=\"", wide, "\" height=\"", key_height, "\" fill=\"#f3f3f6\"/>\n"});
     }
     if (pc == 0) {
       const std::string base = std::to_string(top + (high - key + 1) * key_height);
       out += svg::line(x0, base, x1, base, "stroke=\"#ccc\"");
-      out += svg::label(std::to_string(left - 6), base, "end", "#555", "C" + std::to_string(key / 12 - 1));
+      out += svg::label(std::to_string(left - 6), base, "end", "#555", concat({"C", key / 12 - 1}));
     }
   }
   for (std::size_t key = 0; key < 128; ++key) {
@@ -296,11 +295,11 @@ struct Part {
                       " font-size=\"10\"");
     last_label = x;
   }
-  out += "<rect x=\"" + x0 + "\" y=\"" + std::to_string(top) + "\" width=\"" + wide + "\" height=\"" +
-         std::to_string(bottom - top) + "\" fill=\"none\" stroke=\"#999\"/>\n";
+  append(out, {"<rect x=\"", x0, "\" y=\"", top, "\" width=\"", wide, "\" height=\"", bottom - top,
+      "\" fill=\"none\" stroke=\"#999\"/>\n"});
 
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    out += "<g fill=\"" + std::string(svg::colours[p % svg::colours.size()]) + "\">\n";
+    append(out, {"<g fill=\"", svg::colours[p % svg::colours.size()], "\">\n"});
     for (const Note& n : score.tracks[parts[p].track].notes) {
       if ((n.channel & 15u) != parts[p].channel) continue;
       const bool drum = n.channel == 9;
@@ -309,8 +308,8 @@ struct Part {
       const std::int64_t x = x_of(n.tick);
       const std::int64_t width = drum ? 400 : (std::max)(x_of(n.tick + n.duration) - x - 50, std::int64_t{150});
       const int opacity = 35 + 65 * (std::min)(int{n.velocity}, 127) / 127;  // percent
-      out += "<rect x=\"" + svg::fixed2(x) + "\" y=\"" + std::to_string(y) + "\" width=\"" + svg::fixed2(width) +
-             "\" height=\"" + std::to_string(height) + "\" opacity=\"" + svg::fixed2(opacity) + "\"/>\n";
+      append(out, {"<rect x=\"", svg::fixed2(x), "\" y=\"", y, "\" width=\"", svg::fixed2(width), "\" height=\"", height, "\" opacity=\"",
+          svg::fixed2(opacity), "\"/>\n"});
     }
     out += "</g>\n";
   }
@@ -319,7 +318,7 @@ struct Part {
 
 /// A training run: the loss of training and of held-out data over steps, linear axes, baselines as dashed lines. Points
 /// that are not finite are left out; more than 1,200 are averaged in runs.
-[[nodiscard]] inline std::string loss_curve_svg(std::span<const CurvePoint> train, std::span<const CurvePoint> held_out,
+[[nodiscard, gnu::cold]] inline std::string loss_curve_svg(std::span<const CurvePoint> train, std::span<const CurvePoint> held_out,
                                                 std::span<const Baseline> baselines = {},
                                                 const CurveOptions& options = {}) {
   namespace svg = detail::svg;
@@ -377,11 +376,11 @@ struct Part {
     out +=
         svg::label(svg::number(x_of(x)), std::to_string(height - bottom + 17), "middle", "#555", tick_name(x, x_step));
   }
-  out += "<path d=\"M" + x0 + " " + std::to_string(top) + "V" + y1 + "H" + x1 + "\" fill=\"none\" stroke=\"#555\"/>\n";
+  append(out, {"<path d=\"M", x0, " ", top, "V", y1, "H", x1, "\" fill=\"none\" stroke=\"#555\"/>\n"});
   out +=
       svg::label(svg::number(left + plot_width / 2.0), std::to_string(height - 10), "middle", "#222", options.x_label);
   const std::string middle = svg::number(top + plot_height / 2.0);
-  out += svg::label("14", middle, "middle", "#222", options.y_label, " transform=\"rotate(-90 14 " + middle + ")\"");
+  out += svg::label("14", middle, "middle", "#222", options.y_label, concat({" transform=\"rotate(-90 14 ", middle, ")\""}));
 
   double last_label = -100;  // labels of baselines that lie close are moved apart
   std::string labels;
@@ -393,7 +392,7 @@ struct Part {
     out += svg::line(x0, y, x1, y, "stroke=\"#888\" stroke-dasharray=\"6 4\"");
     last_label = (std::max)(y_of(b.loss) - 4, last_label + 12);
     labels += svg::label(std::to_string(width - right - 4), svg::number(last_label), "end", "#444",
-                         b.name + " " + tick_name(b.loss, 0.001),
+                         concat({b.name, " ", tick_name(b.loss, 0.001)}),
                          " paint-order=\"stroke\" stroke=\"#fff\" stroke-width=\"4\"");
   }
   const auto curve = [&](const std::vector<CurvePoint>& points, std::string_view colour, std::string_view stroke,
@@ -401,13 +400,12 @@ struct Part {
     if (points.empty()) return;
     std::string d;
     for (const CurvePoint& p : points)
-      d += (d.empty() ? "M" : "L") + svg::number(x_of(p.step)) + " " + svg::number(y_of(p.loss));
-    out += "<path d=\"" + d + "\" fill=\"none\" stroke=\"" + std::string(colour) + "\" stroke-width=\"" +
-           std::string(stroke) + "\" stroke-linejoin=\"round\"/>\n";
+      append(d, {d.empty() ? "M" : "L", svg::number(x_of(p.step)), " ", svg::number(y_of(p.loss))});
+    append(out, {"<path d=\"", d, "\" fill=\"none\" stroke=\"", colour, "\" stroke-width=\"", stroke, "\" stroke-linejoin=\"round\"/>\n"});
     if (!dots && points.size() > 1) return;
     for (const CurvePoint& p : points) {
-      out += "<circle cx=\"" + svg::number(x_of(p.step)) + "\" cy=\"" + svg::number(y_of(p.loss)) +
-             "\" r=\"2.5\" fill=\"" + std::string(colour) + "\"/>\n";
+      append(out, {"<circle cx=\"", svg::number(x_of(p.step)), "\" cy=\"", svg::number(y_of(p.loss)), "\" r=\"2.5\" fill=\"", colour,
+          "\"/>\n"});
     }
   };
   curve(train_points, svg::colours[5], "1.2", false);
@@ -416,9 +414,8 @@ struct Part {
   int legend = left;
   const auto name = [&](std::string_view words, std::string_view colour, const std::vector<CurvePoint>& points) {
     if (points.empty()) return;
-    out += "<rect x=\"" + std::to_string(legend) + "\" y=\"30\" width=\"14\" height=\"4\" fill=\"" +
-           std::string(colour) + "\"/>\n";
-    const std::string last = std::string(words) + " " + tick_name(points.back().loss, 0.001);
+    append(out, {"<rect x=\"", legend, "\" y=\"30\" width=\"14\" height=\"4\" fill=\"", colour, "\"/>\n"});
+    const std::string last = concat({words, " ", tick_name(points.back().loss, 0.001)});
     out += svg::label(std::to_string(legend + 19), "36", "start", "#222", last);
     legend += 140;
   };

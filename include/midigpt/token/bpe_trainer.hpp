@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/core/sort.hpp>
@@ -451,8 +452,8 @@ class Trainer {
   const TrainerSpec& spec = corpus.options().spec;
   for (const auto& c : corpus.required()) {
     if (c.count == 0) {
-      return detail::token_train::refuse("[(freq) > (0)] required character " + detail::token_train::character_text(c.code_point) +
-                                         " does not occur in the text");
+      return detail::token_train::refuse(concat({"[(freq) > (0)] required character ", detail::token_train::character_text(c.code_point),
+          " does not occur in the text"}));
     }
   }
   const PieceRules rules(spec);

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
@@ -73,7 +74,7 @@ struct Counted {
   for (const impl::Counted& c : counted) sum += c.count;
   const float log_sum = std::log(static_cast<float>(sum));
   if (corpus.metas().size() > static_cast<std::size_t>(spec.vocab_size)) {
-    return impl::refuse("[(vocab_size) >= (0)] " + std::to_string(corpus.metas().size()) + " fixed pieces do not fit into the vocabulary");
+    return impl::refuse(concat({"[(vocab_size) >= (0)] ", corpus.metas().size(), " fixed pieces do not fit into the vocabulary"}));
   }
   const std::size_t wanted = static_cast<std::size_t>(spec.vocab_size) - corpus.metas().size();
   std::vector<SpmPiece> pieces;

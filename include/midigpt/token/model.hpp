@@ -236,7 +236,7 @@ template <class T>
 }
 
 template <class Spec>
-[[nodiscard]] Result<void> parse_spec(Spec& spec, const WireField& message) {
+[[nodiscard, gnu::cold]] Result<void> parse_spec(Spec& spec, const WireField& message) {
   WireReader in(message.bytes, message.offset);
   while (!in.done()) {
     const auto field = in.next();
@@ -267,7 +267,7 @@ void write_field(WireWriter& out, std::uint32_t number, const T& value) {
 }
 
 template <class Spec>
-[[nodiscard]] Bytes spec_bytes(const Spec& spec) {
+[[nodiscard, gnu::cold]] Bytes spec_bytes(const Spec& spec) {
   const Spec defaults;
   WireWriter out;
   for_each_field(&spec, [&](std::uint32_t number, const char*, auto member) {
@@ -357,7 +357,7 @@ template <class Spec>
 }
 
 /// The file's bytes: fields in ascending number, as protobuf writes them.
-[[nodiscard]] inline Bytes spm_model_bytes(const SpmModel& model) {
+[[nodiscard, gnu::cold]] inline Bytes spm_model_bytes(const SpmModel& model) {
   namespace impl = detail::spm_model;
   WireWriter out;
   for (const SpmPiece& p : model.pieces) {
@@ -397,7 +397,7 @@ template <class Spec>
 
 /// The .vocab file: one line per piece in id order, `piece TAB score`, the score with six significant digits.
 /// Without scores when the model was trained with vocabulary_output_piece_score=false.
-[[nodiscard]] inline std::string vocab_text(const SpmModel& model) {
+[[nodiscard, gnu::cold]] inline std::string vocab_text(const SpmModel& model) {
   std::string out;
   for (const SpmPiece& p : model.pieces) {
     out += p.piece;

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/token/charsmap_builder.hpp>
@@ -160,7 +161,7 @@ inline void add_case_folding(CharsmapRules& rules, UnicodeVersion version) {
   if (name == "identity") return CharsmapRules{};
   if (name != "nfkc" && name != "nmt_nfkc" && name != "nfkc_cf" && name != "nmt_nfkc_cf") {
     return Error{Errc::unsupported, 0,
-                 "no normalisation rule is called " + std::string(name) + "; there are identity, nfkc, nmt_nfkc, nfkc_cf, nmt_nfkc_cf"};
+                 concat({"no normalisation rule is called ", name, "; there are identity, nfkc, nmt_nfkc, nfkc_cf, nmt_nfkc_cf"})};
   }
   CharsmapRules rules = impl::Nfkc(version).take();
   if (name.starts_with("nmt_")) impl::add_nmt(rules);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 
@@ -95,7 +96,7 @@ class TokenFileWriter {
  public:
   /// Ids take two bytes when the vocabulary fits, else four.
   [[nodiscard]] static Result<TokenFileWriter> create(const std::string& path, std::int32_t vocab_size) {
-    if (vocab_size < 1) return Error{Errc::bad_value, 0, "token file: vocabulary of " + std::to_string(vocab_size)};
+    if (vocab_size < 1) return Error{Errc::bad_value, 0, concat({"token file: vocabulary of ", vocab_size})};
     auto file = AtomicFile::create(path);
     if (!file) return file.error();
     TokenFileWriter w(*std::move(file), vocab_size);
@@ -108,7 +109,7 @@ class TokenFileWriter {
     block_.clear();
     for (const std::int32_t id : ids) {
       if (id < 0 || id >= vocab_size_) {
-        return Error{Errc::bad_value, count_, "token file: id " + std::to_string(id) + " of a vocabulary of " + std::to_string(vocab_size_)};
+        return Error{Errc::bad_value, count_, concat({"token file: id ", id, " of a vocabulary of ", vocab_size_})};
       }
       for (std::size_t i = 0; i < width_; ++i) block_.push_back(static_cast<std::byte>(static_cast<std::uint32_t>(id) >> (8 * i)));
     }
@@ -155,9 +156,9 @@ class TokenFile {
     const auto version = in.le<std::uint32_t>(), width = in.le<std::uint32_t>();
     const auto vocab = in.le<std::uint64_t>();
     if (!version || !width || !vocab) return Error{Errc::truncated, in.offset(), "token file: header cut short"};
-    if (*version != 1) return Error{Errc::unsupported, 8, "token file: version " + std::to_string(*version)};
-    if (*width != 2 && *width != 4) return Error{Errc::bad_value, 12, "token file: ids of " + std::to_string(*width) + " bytes"};
-    if (*vocab < 1 || *vocab > 0x7FFFFFFFu) return Error{Errc::bad_value, 16, "token file: vocabulary of " + std::to_string(*vocab)};
+    if (*version != 1) return Error{Errc::unsupported, 8, concat({"token file: version ", *version})};
+    if (*width != 2 && *width != 4) return Error{Errc::bad_value, 12, concat({"token file: ids of ", *width, " bytes"})};
+    if (*vocab < 1 || *vocab > 0x7FFFFFFFu) return Error{Errc::bad_value, 16, concat({"token file: vocabulary of ", *vocab})};
     if (in.left() % *width != 0) return Error{Errc::truncated, in.offset() + in.left(), "token file: ends inside an id"};
     f.ids_ = f.mapping_.bytes().subspan(detail::token_file::k_header_bytes);
     f.width_ = *width;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/parallel.hpp>
 #include <midigpt/core/rng.hpp>
@@ -170,17 +171,17 @@ class Tokenizer {
       const std::size_t colon = (std::min)(text.find(':', at), text.size());
       const std::string_view name = text.substr(at, colon - at);
       if (name == "bos") {
-        if (bos_id() < 0) return Error{Errc::bad_value, at, "id for `" + model().trainer.bos_piece + "` is not defined"};
+        if (bos_id() < 0) return Error{Errc::bad_value, at, concat({"id for `", model().trainer.bos_piece, "` is not defined"})};
         out.push_back(ExtraOption::bos);
       } else if (name == "eos") {
-        if (eos_id() < 0) return Error{Errc::bad_value, at, "id for `" + model().trainer.eos_piece + "` is not defined"};
+        if (eos_id() < 0) return Error{Errc::bad_value, at, concat({"id for `", model().trainer.eos_piece, "` is not defined"})};
         out.push_back(ExtraOption::eos);
       } else if (name == "reverse") {
         out.push_back(ExtraOption::reverse);
       } else if (name == "unk" || name == "unk_piece") {
         out.push_back(ExtraOption::unk);
       } else {
-        return Error{Errc::bad_value, at, "option \"" + std::string(name) + "\" is not available"};
+        return Error{Errc::bad_value, at, concat({"option \"", name, "\" is not available"})};
       }
       at = colon + 1;
     }
@@ -285,7 +286,7 @@ class Tokenizer {
   void require_id(std::int32_t id) const {
     if (id >= 0 && id < vocab_size()) return;
 #if defined(__cpp_exceptions)
-    throw ShapeError("tokenizer: id " + std::to_string(id) + " of a vocabulary of " + std::to_string(vocab_size()));
+    throw ShapeError(concat({"tokenizer: id ", id, " of a vocabulary of ", vocab_size()}));
 #else
     std::abort();
 #endif

@@ -10,12 +10,14 @@
 #include <memory>
 #include <random>
 #include <span>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/sort.hpp>
@@ -171,15 +173,22 @@ void for_each_word(std::string_view line, bool suffix, bool keep_runs, Visit&& v
 /// Training text, added line by line from anywhere; files of any size pass through without being held.
 class TrainCorpus {
  public:
-  [[nodiscard]] static Result<TrainCorpus> create(TokenTrainOptions options) {
-    if (auto ok = detail::token_train::check_spec(options.spec); !ok) return ok.error();
-    auto metas = detail::token_train::meta_pieces(options.spec, options.era);
-    if (!metas) return metas.error();
-    const auto version = options.era == BpeEra::heap ? UnicodeVersion::v17 : UnicodeVersion::v13;
-    if (auto ok = fill_charsmap(options.normalizer, version); !ok) return ok.error();
-    auto normalizer = Normalizer::create(options.normalizer, options.spec.treat_whitespace_as_suffix);
-    if (!normalizer) return normalizer.error();
-    return TrainCorpus(std::move(options), *std::move(metas), *std::move(normalizer));
+  [[nodiscard, gnu::cold]] static Result<TrainCorpus> create(TokenTrainOptions options) {
+    auto corpus = open(std::move(options));
+    if (!corpus) return corpus;
+    if (auto ok = corpus->compile_rules(); !ok) return ok.error();
+    return corpus;
+  }
+
+  /// For text that is taken as it is, like that of music: no rules of normalisation but compiled ones. A program that only
+  /// trains such text is spared the tables and the compiler of rules.
+  [[nodiscard]] static Result<TrainCorpus> without_rules(TokenTrainOptions options) {
+    const NormalizerSpec& n = options.normalizer;
+    const bool named = !n.name.empty() && n.name != "identity" && n.precompiled_charsmap.empty();
+    if (named || !n.normalization_rule_tsv.empty() || !options.denormalization_rule_tsv.empty()) {
+      return detail::token_train::refuse("a corpus without rules of normalisation cannot have rule " + n.name);
+    }
+    return open(std::move(options));
   }
 
   /// The lines of spec.input, file after file.
@@ -257,12 +266,35 @@ class TrainCorpus {
   [[nodiscard]] const std::vector<detail::token_train::Word>& words() const noexcept { return table_.words(); }
   [[nodiscard]] const std::vector<detail::token_train::RequiredChar>& required() const noexcept { return required_; }
   [[nodiscard]] const std::vector<detail::token_train::MetaPiece>& metas() const noexcept { return metas_; }
+  [[nodiscard]] const std::optional<NormalizerSpec>& denormalizer() const noexcept { return denormalizer_; }
   [[nodiscard]] const std::vector<std::string>& self_test_lines() const noexcept { return self_test_; }
   [[nodiscard]] TokenTrainReport& report() noexcept { return report_; }
   /// Gives the text back to the system once a trainer has its own form of it.
   void drop_words() { table_ = {}; }
 
  private:
+  [[nodiscard, gnu::cold]] static Result<TrainCorpus> open(TokenTrainOptions options) {
+    if (auto ok = detail::token_train::check_spec(options.spec); !ok) return ok.error();
+    auto metas = detail::token_train::meta_pieces(options.spec, options.era);
+    if (!metas) return metas.error();
+    auto normalizer = Normalizer::create(options.normalizer, options.spec.treat_whitespace_as_suffix);
+    if (!normalizer) return normalizer.error();
+    return TrainCorpus(std::move(options), *std::move(metas), *std::move(normalizer));
+  }
+
+  [[nodiscard, gnu::cold]] Result<void> compile_rules() {
+    const auto version = options_.era == BpeEra::heap ? UnicodeVersion::v17 : UnicodeVersion::v13;
+    if (auto ok = fill_charsmap(options_.normalizer, version); !ok) return ok;
+    auto normalizer = Normalizer::create(options_.normalizer, options_.spec.treat_whitespace_as_suffix);
+    if (!normalizer) return normalizer.error();
+    normalizer_ = *std::move(normalizer);
+    if (options_.denormalization_rule_tsv.empty()) return {};
+    denormalizer_.emplace();
+    denormalizer_->normalization_rule_tsv = options_.denormalization_rule_tsv;
+    denormalizer_->add_dummy_prefix = denormalizer_->remove_extra_whitespaces = denormalizer_->escape_whitespaces = false;
+    return fill_charsmap(*denormalizer_);
+  }
+
   struct Drawn {
     std::string line;
     std::uint64_t count = 1;
@@ -362,6 +394,7 @@ class TrainCorpus {
   TokenTrainOptions options_;
   std::vector<detail::token_train::MetaPiece> metas_;
   Normalizer normalizer_;
+  std::optional<NormalizerSpec> denormalizer_;
   SymbolMatcher boundaries_;
   std::mt19937 draws_, self_test_draws_;
   std::uint64_t accepted_ = 0;
@@ -426,9 +459,8 @@ inline Result<void> TrainCorpus::finish() {
   report_.distinct_covered = required_.size();
   const std::size_t fixed = required_.size() + metas_.size();
   if (s.model_type != ModelType::word && s.model_type != ModelType::character && fixed > static_cast<std::size_t>(s.vocab_size)) {
-    return impl::refuse("[(static_cast<int>(required_chars_.size() + meta_pieces_.size())) <= (trainer_spec_.vocab_size())] Vocabulary "
-                        "size is smaller than required_chars. " + std::to_string(s.vocab_size) + " vs " + std::to_string(fixed) +
-                        ". Increase vocab_size or decrease character_coverage with --character_coverage option.");
+    return impl::refuse(concat({"[(static_cast<int>(required_chars_.size() + meta_pieces_.size())) <= (trainer_spec_.vocab_size())] Vocabulary size is smaller than required_chars. ",
+        s.vocab_size, " vs ", fixed, ". Increase vocab_size or decrease character_coverage with --character_coverage option."}));
   }
   return {};
 }

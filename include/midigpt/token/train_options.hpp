@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/sort.hpp>
@@ -90,10 +91,10 @@ struct MetaPiece {
   PieceType type = PieceType::control;
 };
 
-[[nodiscard]] inline Error refuse(std::string what) { return Error{Errc::bad_value, 0, std::move(what)}; }
+[[nodiscard, gnu::cold]] inline Error refuse(std::string what) { return Error{Errc::bad_value, 0, std::move(what)}; }
 
 /// The checks of spm_train, each with its condition as text.
-[[nodiscard]] inline Result<void> check_spec(const TrainerSpec& s) {
+[[nodiscard, gnu::cold]] inline Result<void> check_spec(const TrainerSpec& s) {
   struct Range {
     const char* name;
     double value, low, high;
@@ -107,11 +108,11 @@ struct MetaPiece {
                          Range{"shrinking_factor", s.shrinking_factor, 0.5f, 0.95f, {"0.5", "0.95"}},
                          Range{"max_sentence_length", static_cast<double>(s.max_sentence_length), 10, 1073741824, {"10", "1073741824"}}}) {
     if (r.value >= r.low && r.value <= r.high) continue;
-    const std::string name = std::string("trainer_spec.") + r.name + "()";
-    return refuse("[" + name + " >= " + r.bounds[0] + " && " + name + " <= " + r.bounds[1] + "] " + r.name + " is " + std::to_string(r.value));
+    const std::string name = concat({"trainer_spec.", r.name, "()"});
+    return refuse(concat({"[", name, " >= ", r.bounds[0], " && ", name, " <= ", r.bounds[1], "] ", r.name, " is ", std::to_string(r.value)}));
   }
   const bool learns = s.model_type == ModelType::unigram || s.model_type == ModelType::bpe;
-  if (s.vocab_size <= 0) return refuse("[(trainer_spec.vocab_size()) > (0)] vocab_size is " + std::to_string(s.vocab_size));
+  if (s.vocab_size <= 0) return refuse(concat({"[(trainer_spec.vocab_size()) > (0)] vocab_size is ", s.vocab_size}));
   if (s.use_all_vocab && learns) {
     return refuse("[!trainer_spec.use_all_vocab()] --use_all_vocab=true is valid for WORD/CHAR model.");
   }
@@ -120,8 +121,8 @@ struct MetaPiece {
                   "PretokenizerForTraining is only supported in UNIGRAM or BPE mode.");
   }
   if (s.input_sentence_size != 0 && s.input_sentence_size <= 100) {
-    return refuse("[trainer_spec.input_sentence_size() <= 0 || trainer_spec.input_sentence_size() > 100] input_sentence_size is " +
-                  std::to_string(s.input_sentence_size));
+    return refuse(concat({"[trainer_spec.input_sentence_size() <= 0 || trainer_spec.input_sentence_size() > 100] input_sentence_size is ",
+        s.input_sentence_size}));
   }
   if (!s.input_format.empty() && s.input_format != "text" && s.input_format != "tsv") {
     return refuse("Supported formats are 'text' and 'tsv', not " + s.input_format);
@@ -130,7 +131,7 @@ struct MetaPiece {
 }
 
 /// The fixed pieces sorted by id.
-[[nodiscard]] inline Result<std::vector<MetaPiece>> meta_pieces(const TrainerSpec& s, BpeEra era = BpeEra::heap) {
+[[nodiscard, gnu::cold]] inline Result<std::vector<MetaPiece>> meta_pieces(const TrainerSpec& s, BpeEra era = BpeEra::heap) {
   std::vector<MetaPiece> out;
   const auto find = [&](std::int32_t id) {
     return std::find_if(out.begin(), out.end(), [&](const MetaPiece& m) { return m.id == id; });
@@ -146,8 +147,8 @@ struct MetaPiece {
     if (p.id < 0) continue;
     const bool is_unk = p.text == s.unk_piece;
     if (p.id >= s.vocab_size || find(p.id) != out.end() || (is_unk && has_unk)) {
-      return refuse(std::string(p.flag) + "_id " + std::to_string(p.id) + ": [insert_id(trainer_spec_." + p.flag + "_id(), trainer_spec_." + p.flag +
-                    "_piece())] outside the vocabulary, taken, or a second unk");
+      return refuse(concat({p.flag, "_id ", p.id, ": [insert_id(trainer_spec_.", p.flag, "_id(), trainer_spec_.", p.flag,
+          "_piece())] outside the vocabulary, taken, or a second unk"}));
     }
     has_unk = has_unk || is_unk;
     out.push_back({p.id, p.text, is_unk ? PieceType::unknown : PieceType::control});

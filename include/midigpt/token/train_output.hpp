@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/token/model.hpp>
 #include <midigpt/token/tokenizer.hpp>
@@ -28,7 +29,7 @@ namespace detail::token_train {
 }
 
 /// Puts the fixed pieces at their ids and the others, in order, at the free ones.
-[[nodiscard]] inline Result<SpmModel> assemble(TrainCorpus& corpus, ModelType type, std::vector<SpmPiece> learnt) {
+[[nodiscard, gnu::cold]] inline Result<SpmModel> assemble(TrainCorpus& corpus, ModelType type, std::vector<SpmPiece> learnt) {
   const TokenTrainOptions& options = corpus.options();
   const std::vector<MetaPiece>& metas = corpus.metas();
   SpmModel model;
@@ -36,16 +37,10 @@ namespace detail::token_train {
   model.trainer.model_type = type;
   model.normalizer = options.normalizer;
   model.normalizer.present |= spec_bits(1, 2);
-  if (!options.denormalization_rule_tsv.empty()) {
-    NormalizerSpec spec;
-    spec.normalization_rule_tsv = options.denormalization_rule_tsv;
-    spec.add_dummy_prefix = spec.remove_extra_whitespaces = spec.escape_whitespaces = false;
-    if (auto ok = fill_charsmap(spec); !ok) return ok.error();
-    model.denormalizer = std::move(spec);
-  }
+  model.denormalizer = corpus.denormalizer();
   for (const MetaPiece& meta : metas) {
     if (std::any_of(learnt.begin(), learnt.end(), [&](const SpmPiece& p) { return p.piece == meta.text; })) {
-      return refuse("[dup.insert(sp->piece()).second] " + meta.text + " is already defined");
+      return refuse(concat({"[dup.insert(sp->piece()).second] ", meta.text, " is already defined"}));
     }
   }
   const std::size_t wanted =
@@ -63,8 +58,8 @@ namespace detail::token_train {
   const std::size_t have = model.pieces.size();
   const bool soft = !options.spec.hard_vocab_limit || type == ModelType::character || options.cap_vocab;
   if (next_meta < metas.size() || (have < wanted && !soft)) {
-    return refuse("[(trainer_spec_.vocab_size()) == (model_proto->pieces_size())] Vocabulary size too high (" + std::to_string(wanted) +
-                  "). Please set it to a value <= " + std::to_string(have) + ".");
+    return refuse(concat({"[(trainer_spec_.vocab_size()) == (model_proto->pieces_size())] Vocabulary size too high (", wanted,
+        "). Please set it to a value <= ", have, "."}));
   }
   model.trainer.vocab_size = static_cast<std::int32_t>(have);
   corpus.report().vocab_size = model.trainer.vocab_size;

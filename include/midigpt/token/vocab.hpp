@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/sort.hpp>
 #include <midigpt/token/model.hpp>
@@ -111,7 +112,7 @@ class Vocab {
   /// are not <0x00>..<0xFF>), scores that are not finite and pieces of more than 8,000 bytes.
   [[nodiscard]] static Result<Vocab> create(SpmModel model) {
     const auto bad = [](std::size_t id, const std::string& what) {
-      return Error{Errc::bad_value, 0, "piece " + std::to_string(id) + ": " + what};
+      return Error{Errc::bad_value, 0, concat({"piece ", id, ": ", what})};
     };
     if (model.pieces.empty()) return Error{Errc::bad_value, 0, "model without pieces"};
     if (model.pieces.size() > k_max_pieces) return Error{Errc::too_large, 0, "model of more than 2^27 pieces"};
@@ -123,10 +124,10 @@ class Vocab {
       const SpmPiece& p = model.pieces[i];
       const auto id = static_cast<std::int32_t>(i);
       if (p.piece.empty()) return bad(i, "empty text");
-      if (p.piece.size() > k_max_piece_bytes) return Error{Errc::too_large, 0, "piece " + std::to_string(i) + ": longer than 8,000 bytes"};
+      if (p.piece.size() > k_max_piece_bytes) return Error{Errc::too_large, 0, concat({"piece ", i, ": longer than 8,000 bytes"})};
       if (!std::isfinite(p.score)) return bad(i, "its score is not a finite number");
       PieceTable& table = is_reserved(p.type) ? v.reserved_ : v.matchable_;
-      if (!table.insert(model.pieces, id)) return bad(i, "`" + p.piece + "` is already defined");
+      if (!table.insert(model.pieces, id)) return bad(i, concat({"`", p.piece, "` is already defined"}));
       switch (p.type) {
         case PieceType::unknown:
           if (v.unk_id_ >= 0) return bad(i, "a second unknown piece");
@@ -135,7 +136,7 @@ class Vocab {
         case PieceType::byte: {
           if (!model.trainer.byte_fallback) return bad(i, "a byte piece, but byte_fallback is false");
           const int byte = detail::vocab::byte_of_piece(p.piece);
-          if (byte < 0) return bad(i, "not the text of a byte piece: `" + p.piece + "`");
+          if (byte < 0) return bad(i, concat({"not the text of a byte piece: `", p.piece, "`"}));
           v.byte_ids_[static_cast<std::size_t>(byte)] = id;
           break;
         }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 
 namespace midigpt {
@@ -77,7 +78,7 @@ class WireReader {
     WireField field;
     const std::uint64_t kind = *tag & 7u;
     if (*tag >> 3 == 0 || *tag > 0xFFFFFFFFu || kind > 5) {
-      return Error{Errc::bad_value, begin, "protobuf: no such tag: " + std::to_string(*tag)};
+      return Error{Errc::bad_value, begin, concat({"protobuf: no such tag: ", *tag})};
     }
     field.number = static_cast<std::uint32_t>(*tag >> 3);
     field.type = static_cast<WireType>(kind);

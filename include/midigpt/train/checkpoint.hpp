@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/sort.hpp>
 #include <midigpt/nn/gpt.hpp>
@@ -42,12 +43,12 @@ namespace detail::checkpoint {
 }
 
 /// Causal mask buffers that old files carry: not parameters.
-[[nodiscard]] inline bool is_mask(std::string_view name) noexcept {
+[[nodiscard, gnu::cold]] inline bool is_mask(std::string_view name) noexcept {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
 }
 
 /// i of "h.i.rest"; false for other names.
-[[nodiscard]] inline bool layer_of(std::string_view name, std::uint64_t& layer) noexcept {
+[[nodiscard, gnu::cold]] inline bool layer_of(std::string_view name, std::uint64_t& layer) noexcept {
   if (!name.starts_with("h.")) return false;
   std::size_t at = 2;
   for (layer = 0; at < name.size() && name[at] >= '0' && name[at] <= '9' && at < 10; ++at) {
@@ -56,36 +57,33 @@ namespace detail::checkpoint {
   return at > 2 && at < name.size() && name[at] == '.';
 }
 
-[[nodiscard]] inline Error refuse(const std::string& what) { return Error{Errc::bad_value, 0, what}; }
+[[nodiscard, gnu::cold]] inline Error refuse(const std::string& what) { return Error{Errc::bad_value, 0, what}; }
 
 }  // namespace detail::checkpoint
 
 /// The architecture as JSON: what metadata keeps under "midigpt.arch".
-[[nodiscard]] inline std::string arch_json(const GptConfig& c) {
-  return "{\"n_layer\":" + std::to_string(c.n_layer) + ",\"n_head\":" + std::to_string(c.n_head) +
-         ",\"n_embd\":" + std::to_string(c.n_embd) + ",\"block_size\":" + std::to_string(c.block_size) +
-         ",\"vocab_size\":" + std::to_string(c.vocab_size) +
-         ",\"activation\":\"gelu_new\",\"layer_norm_epsilon\":1e-05,\"tie_weights\":" +
-         (c.tie_weights ? "true" : "false") + "}";
+[[nodiscard, gnu::cold]] inline std::string arch_json(const GptConfig& c) {
+  return concat({"{\"n_layer\":", c.n_layer, ",\"n_head\":", c.n_head, ",\"n_embd\":", c.n_embd, ",\"block_size\":", c.block_size,
+      ",\"vocab_size\":", c.vocab_size, ",\"activation\":\"gelu_new\",\"layer_norm_epsilon\":1e-05,\"tie_weights\":",
+      c.tie_weights ? "true" : "false", "}"});
 }
 
 /// What Hugging Face's GPT2LMHeadModel.from_pretrained reads beside model.safetensors. Ids of -1 are left out.
-[[nodiscard]] inline std::string hf_config_json(const GptConfig& c, std::int32_t bos_id = -1, std::int32_t eos_id = -1,
+[[nodiscard, gnu::cold]] inline std::string hf_config_json(const GptConfig& c, std::int32_t bos_id = -1, std::int32_t eos_id = -1,
                                                 std::int32_t pad_id = -1) {
   const auto number = [](std::string_view key, auto value) {
-    return "  \"" + std::string(key) + "\": " + json_number(value) + ",\n";
+    return concat({"  \"", key, "\": ", json_number(value), ",\n"});
   };
   std::string out = "{\n  \"architectures\": [\"GPT2LMHeadModel\"],\n  \"model_type\": \"gpt2\",\n";
   out += number("vocab_size", c.vocab_size) + number("n_positions", c.block_size) + number("n_ctx", c.block_size);
   out +=
-      number("n_embd", c.n_embd) + number("n_layer", c.n_layer) + number("n_head", c.n_head) + "  \"n_inner\": null,\n";
-  out += "  \"activation_function\": \"gelu_new\",\n" + number("layer_norm_epsilon", 1e-5) +
-         number("initializer_range", 0.02);
+      concat({number("n_embd", c.n_embd), number("n_layer", c.n_layer), number("n_head", c.n_head), "  \"n_inner\": null,\n"});
+  append(out, {"  \"activation_function\": \"gelu_new\",\n", number("layer_norm_epsilon", 1e-5), number("initializer_range", 0.02)});
   for (const char* key : {"resid_pdrop", "embd_pdrop", "attn_pdrop"}) out += number(key, c.dropout);
   out +=
       "  \"scale_attn_weights\": true,\n  \"scale_attn_by_inverse_layer_idx\": false,\n  \"reorder_and_upcast_attn\": "
       "false,\n";
-  out += std::string("  \"tie_word_embeddings\": ") + (c.tie_weights ? "true" : "false") + ",\n";
+  append(out, {"  \"tie_word_embeddings\": ", c.tie_weights ? "true" : "false", ",\n"});
   if (bos_id >= 0) out += number("bos_token_id", bos_id);
   if (eos_id >= 0) out += number("eos_token_id", eos_id);
   if (pad_id >= 0) out += number("pad_token_id", pad_id);
@@ -97,7 +95,7 @@ namespace detail::checkpoint {
 ///   metadata: what the caller adds ("midigpt.tokenizer", "midigpt.codec"...); format, version and architecture come by
 ///   themselves. A tied model has the names of the public gpt2 file; an untied one those of GPT2LMHeadModel, with
 ///   "transformer.".
-[[nodiscard]] inline Result<void> save_model(const std::string& path, const Gpt<float>& model, Metadata metadata = {}) {
+[[nodiscard, gnu::cold]] inline Result<void> save_model(const std::string& path, const Gpt<float>& model, Metadata metadata = {}) {
   if (model.config().n_feature > 0) return save_model(path, model.folded(), std::move(metadata));
   metadata["format"] = "pt";
   metadata["midigpt.version"] = k_version;
@@ -136,7 +134,7 @@ struct Gpt2File {
 };
 
 /// Reads {"n_layer":..} into the fields that tensors cannot tell, and checks those they can.
-[[nodiscard]] inline Result<void> read_arch(const std::string& text, GptConfig& config) {
+[[nodiscard, gnu::cold]] inline Result<void> read_arch(const std::string& text, GptConfig& config) {
   JsonReader json(text);
   if (auto r = json.begin_object(); !r) return r;
   std::string key;
@@ -158,7 +156,7 @@ struct Gpt2File {
     if (!n) return n.error();
     if (key == "n_head") {
       if (*n == 0 || *n > static_cast<std::uint64_t>(config.n_embd))
-        return refuse("midigpt.arch: n_head " + std::to_string(*n));
+        return refuse(concat({"midigpt.arch: n_head ", *n}));
       config.n_head = static_cast<int>(*n);
       continue;
     }
@@ -167,12 +165,12 @@ struct Gpt2File {
                      : key == "block_size" ? config.block_size
                                            : config.vocab_size;
     if (*n != static_cast<std::uint64_t>(have)) {
-      return refuse("midigpt.arch: " + key + " is " + std::to_string(*n) + ", the tensors say " + std::to_string(have));
+      return refuse(concat({"midigpt.arch: ", key, " is ", *n, ", the tensors say ", have}));
     }
   }
 }
 
-[[nodiscard]] inline Result<Gpt2File> inspect(const SafetensorsView& view, const LoadModelOptions& options) {
+[[nodiscard, gnu::cold]] inline Result<Gpt2File> inspect(const SafetensorsView& view, const LoadModelOptions& options) {
   Gpt2File file;
   std::uint64_t layers = 0;
   for (const StoredTensor& t : view.tensors) {
@@ -185,7 +183,7 @@ struct Gpt2File {
   sort_stably(file.tensors);
   for (std::size_t i = 1; i < file.tensors.size(); ++i) {
     if (file.tensors[i].first == file.tensors[i - 1].first)
-      return refuse("two tensors are '" + std::string(file.tensors[i].first) + "'");
+      return refuse(concat({"two tensors are '", file.tensors[i].first, "'"}));
   }
   const StoredTensor* wte = file.find("wte.weight");
   const StoredTensor* wpe = file.find("wpe.weight");
@@ -195,8 +193,7 @@ struct Gpt2File {
   }
   const std::uint64_t V = wte->shape[0], C = wte->shape[1], T = wpe->shape[0];
   if (V == 0 || C == 0 || T == 0 || V > 1u << 30 || C > 1u << 20 || T > 1u << 30 || layers > file.tensors.size()) {
-    return refuse("sizes V " + std::to_string(V) + ", C " + std::to_string(C) + ", T " + std::to_string(T) + ", " +
-                  std::to_string(layers) + " layers");
+    return refuse(concat({"sizes V ", V, ", C ", C, ", T ", T, ", ", layers, " layers"}));
   }
   file.config.vocab_size = static_cast<int>(V);
   file.config.n_embd = static_cast<int>(C);
@@ -217,24 +214,24 @@ struct Gpt2File {
   }
   if (options.n_head > 0) file.config.n_head = options.n_head;
   if (file.config.n_embd % file.config.n_head != 0) {
-    return refuse(std::to_string(file.config.n_head) + " heads do not divide " + std::to_string(C) + " channels");
+    return refuse(concat({file.config.n_head, " heads do not divide ", C, " channels"}));
   }
   return file;
 }
 
 /// Every matrix of every layer is there with its size: a model of this size is paid for by the file. Biases may be
 /// absent.
-[[nodiscard]] inline Result<void> check_tensors(const Gpt2File& file) {
+[[nodiscard, gnu::cold]] inline Result<void> check_tensors(const Gpt2File& file) {
   const auto C = static_cast<std::uint64_t>(file.config.n_embd), V = static_cast<std::uint64_t>(file.config.vocab_size);
   std::size_t known = 2;
   const auto check = [&](const std::string& name, std::uint64_t in, std::uint64_t out, bool required) -> Result<void> {
     const StoredTensor* t = file.find(name);
     if (t == nullptr && !required) return {};
-    if (t == nullptr) return refuse("tensor '" + name + "' is missing");
+    if (t == nullptr) return refuse(concat({"tensor '", name, "' is missing"}));
     std::vector<std::uint64_t> want{out};
     if (in != 0) want = file.transposed ? std::vector{out, in} : std::vector{in, out};
     if (t->shape != want)
-      return refuse("tensor '" + name + "' has another shape than a GPT-2 of " + std::to_string(C) + " channels");
+      return refuse(concat({"tensor '", name, "' has another shape than a GPT-2 of ", C, " channels"}));
     ++known;
     return {};
   };
@@ -250,7 +247,7 @@ struct Gpt2File {
       {"mlp.c_fc.bias", 0, 4, false},    {"mlp.c_proj.weight", 4, 1, true},  {"mlp.c_proj.bias", 0, 1, false}};
   for (int layer = 0; layer < file.config.n_layer; ++layer) {
     for (const Row& row : rows) {
-      if (auto r = check("h." + std::to_string(layer) + "." + row.name, row.in * C, row.out * C, row.required); !r)
+      if (auto r = check(concat({"h.", layer, ".", row.name}), row.in * C, row.out * C, row.required); !r)
         return r;
     }
   }
@@ -264,7 +261,7 @@ struct Gpt2File {
     for (const auto& [name, t] : file.tensors) {
       if (name != "wte.weight" && name != "wpe.weight" && name != "lm_head.weight" && !name.starts_with("h.") &&
           !name.starts_with("ln_f.")) {
-        return refuse("tensor '" + std::string(name) + "' belongs to no GPT-2");
+        return refuse(concat({"tensor '", name, "' belongs to no GPT-2"}));
       }
     }
     return refuse("some tensors belong to no GPT-2");
@@ -289,7 +286,7 @@ struct Gpt2File {
 }  // namespace detail::checkpoint
 
 /// A GPT-2 from parsed safetensors. What it allocates is bounded by what the file holds.
-[[nodiscard]] inline Result<Gpt<float>> model_from(const SafetensorsView& view, const LoadModelOptions& options = {}) {
+[[nodiscard, gnu::cold]] inline Result<Gpt<float>> model_from(const SafetensorsView& view, const LoadModelOptions& options = {}) {
   auto file = detail::checkpoint::inspect(view, options);
   if (!file) return file.error();
   if (auto r = detail::checkpoint::check_tensors(*file); !r) return r.error();
@@ -297,18 +294,18 @@ struct Gpt2File {
   for (Parameter<float>& p : model.parameters()) {
     if (auto r = detail::checkpoint::copy_parameter(*file, p); !r) return r.error();
     if (!all_finite(std::as_const(p.value).span()))
-      return detail::checkpoint::refuse("tensor '" + p.name + "' is not finite");
+      return detail::checkpoint::refuse(concat({"tensor '", p.name, "' is not finite"}));
   }
   return model;
 }
 
-[[nodiscard]] inline Result<LoadedModel> load_model(const std::string& path, const LoadModelOptions& options = {}) {
+[[nodiscard, gnu::cold]] inline Result<LoadedModel> load_model(const std::string& path, const LoadModelOptions& options = {}) {
   auto file = read_safetensors(path);
   if (!file) return file.error();
   auto model = model_from(*file, options);
   if (!model) {
     Error e = std::move(model).error();
-    e.what = path + ": " + e.what;
+    e.what = concat({path, ": ", e.what});
     return e;
   }
   return LoadedModel{*std::move(model), std::move(file->metadata)};

@@ -22,6 +22,7 @@
 #include <utility>
 #include <vector>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/parallel.hpp>
@@ -135,8 +136,7 @@ class Trainer {
         optimizer_(model.parameters(), options_.adamw),
         batches_(static_cast<std::size_t>((std::max)(options_.accumulation, 1))) {
     if (data.length() > model.config().block_size) {
-      throw ShapeError("Trainer: rows of " + std::to_string(data.length()) + " ids in a context of " +
-                       std::to_string(model.config().block_size));
+      throw ShapeError(concat({"Trainer: rows of ", data.length(), " ids in a context of ", model.config().block_size}));
     }
   }
 
@@ -183,7 +183,7 @@ class Trainer {
 
   /// Takes up the state in folder/resume.safetensors. The corpus, the model's shape, the seed and the batch must be the
   /// same.
-  [[nodiscard]] Result<void> resume() {
+  [[nodiscard, gnu::cold]] Result<void> resume() {
     auto file = read_safetensors(options_.folder + "/resume.safetensors");
     if (!file) return file.error();
     return restore(*file);
@@ -255,7 +255,7 @@ class Trainer {
   }
 
   /// Writes folder/resume.safetensors: the state between two steps.
-  [[nodiscard]] Result<void> save_state() {
+  [[nodiscard, gnu::cold]] Result<void> save_state() {
     if (options_.folder.empty()) return {};
     if (log_) std::fflush(log_.get());  // a state never knows of steps that the log does not
     std::vector<StoredTensor> tensors;
@@ -286,25 +286,23 @@ class Trainer {
   }
 
   /// What must agree between the run that saved and the run that resumes.
-  [[nodiscard]] std::string identity() const {
+  [[nodiscard, gnu::cold]] std::string identity() const {
     const DatasetOptions& d = data_.options();
-    return "{\"arch\":" + arch_json(model_.config()) + ",\"n_feature\":" + std::to_string(model_.config().n_feature) +
-           ",\"dropout\":" + json_number(model_.config().dropout) + ",\"corpus\":\"" + std::to_string(data_.hash()) +
-           "\",\"data_seed\":" + std::to_string(d.seed) + ",\"length\":" + std::to_string(data_.length()) +
-           ",\"seed\":" + std::to_string(options_.seed) + ",\"batch_size\":" + std::to_string(options_.batch_size) +
-           ",\"accumulation\":" + std::to_string(batches_.size()) + "}";
+    return concat({"{\"arch\":", arch_json(model_.config()), ",\"n_feature\":", model_.config().n_feature, ",\"dropout\":",
+        json_number(model_.config().dropout), ",\"corpus\":\"", data_.hash(), "\",\"data_seed\":", d.seed, ",\"length\":", data_.length(),
+        ",\"seed\":", options_.seed, ",\"batch_size\":", options_.batch_size, ",\"accumulation\":", batches_.size(), "}"});
   }
 
-  [[nodiscard]] Result<void> restore(const SafetensorsView& file) {
+  [[nodiscard, gnu::cold]] Result<void> restore(const SafetensorsView& file) {
     const auto state = file.metadata.find("midigpt.state");
     if (state == file.metadata.end()) return Error{Errc::bad_magic, 0, "resume: not a training state"};
     if (state->second != identity()) {
       return Error{Errc::bad_value, 0,
-                   "resume: the saved run was another one: " + state->second + ", this is " + identity()};
+                   concat({"resume: the saved run was another one: ", state->second, ", this is ", identity()})};
     }
     const auto numbers = [&](const std::string& name, auto out) -> Result<void> {
       const StoredTensor* t = file.find(name);
-      if (t == nullptr) return Error{Errc::bad_value, 0, "resume: tensor '" + name + "' is missing"};
+      if (t == nullptr) return Error{Errc::bad_value, 0, concat({"resume: tensor '", name, "' is missing"})};
       return copy_numbers(*t, out);
     };
     std::array<double, 4> sums{};
@@ -337,11 +335,10 @@ class Trainer {
     for (const Parameter<float>& p : std::as_const(model_).parameters()) {
       if (!all_finite(p.value.span())) bad = &p;
     }
-    message_ = "step " + std::to_string(n + 1) + ": " +
-               (bad != nullptr ? "'" + bad->name + "' is no longer finite"
-                               : "the loss is " + std::to_string(report_.loss) + " nats per token") +
-               "; try a lower learning rate (now " + json_number(report_.learning_rate) +
-               "), a longer warm-up or clipping at 1; " + "the last saved model is untouched";
+    message_ = concat({"step ", n + 1, ": ",
+        bad != nullptr ? "'" + bad->name + "' is no longer finite" : "the loss is " + std::to_string(report_.loss) + " nats per token",
+        "; try a lower learning rate (now ", json_number(report_.learning_rate), "), a longer warm-up or clipping at 1; ",
+        "the last saved model is untouched"});
     return false;
   }
 
@@ -363,7 +360,7 @@ class Trainer {
     if (options_.on_step) options_.on_step(report_);
   }
 
-  [[nodiscard]] Result<void> save_best() {
+  [[nodiscard, gnu::cold]] Result<void> save_best() {
     if (options_.folder.empty()) return {};
     Metadata metadata = options_.metadata;
     metadata["midigpt.seed"] = std::to_string(options_.seed);
@@ -373,7 +370,7 @@ class Trainer {
     return save_model(options_.folder + "/model.safetensors", model_, std::move(metadata));
   }
 
-  [[nodiscard]] Result<void> evaluate_and_save() {
+  [[nodiscard, gnu::cold]] Result<void> evaluate_and_save() {
     EvalReport report;
     report.step = optimizer_.steps();
     report.train_loss = since_eval_count_ > 0 ? since_eval_sum_ / static_cast<double>(since_eval_count_) : report_.loss;
@@ -394,7 +391,7 @@ class Trainer {
   }
 
   /// The log of an earlier run up to the step we are at, then ours.
-  [[nodiscard]] Result<void> open_log() {
+  [[nodiscard, gnu::cold]] Result<void> open_log() {
     if (options_.folder.empty()) return {};
     const std::string path = options_.folder + "/log.csv";
     std::string kept = "step,train_nats_per_token,learning_rate,grad_norm,held_out_nats_per_token\n";
@@ -440,7 +437,7 @@ class Trainer {
     if (eval != nullptr) std::fflush(log_.get());
   }
 
-  [[nodiscard]] Result<void> close_log() {
+  [[nodiscard, gnu::cold]] Result<void> close_log() {
     if (!log_) return {};
     const bool bad = std::ferror(log_.get()) != 0;
     if (std::fclose(log_.release()) != 0 || bad) return detail::io_error("cannot write", options_.folder + "/log.csv");

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/utf8.hpp>
 
@@ -204,7 +205,7 @@ class JsonReader {
     space();
     if (at_ == text_.size() || text_[at_] != c) return wrong(expected);
     if (depth_ == k_json_depth)
-      return Error{Errc::too_large, offset(), "JSON: nested deeper than " + std::to_string(k_json_depth)};
+      return Error{Errc::too_large, offset(), concat({"JSON: nested deeper than ", k_json_depth})};
     in_array_[static_cast<std::size_t>(depth_)] = c == '[';
     first_[static_cast<std::size_t>(depth_)] = true;
     ++depth_;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/concat.hpp>
 #include <midigpt/core/error.hpp>
 #include <midigpt/core/file.hpp>
 #include <midigpt/core/sort.hpp>
@@ -82,7 +83,7 @@ struct Range {
 };
 
 /// Reads `{"dtype": .., "shape": [..], "data_offsets": [b, e]}`.
-[[nodiscard]] inline Result<void> read_entry(JsonReader& json, StoredTensor& tensor, Range& range) {
+[[nodiscard, gnu::cold]] inline Result<void> read_entry(JsonReader& json, StoredTensor& tensor, Range& range) {
   range.at = json.offset();
   bool have_dtype = false, have_shape = false, have_offsets = false;
   if (auto r = json.begin_object(); !r) return r;
@@ -114,7 +115,7 @@ struct Range {
         auto n = json.whole();
         if (!n) return n.error();
         if (numbers.size() == 64)
-          return Error{Errc::too_large, json.offset(), "tensor '" + tensor.name + "': more than 64 dimensions"};
+          return Error{Errc::too_large, json.offset(), concat({"tensor '", tensor.name, "': more than 64 dimensions"})};
         numbers.push_back(*n);
       }
       if (key == "shape") {
@@ -123,20 +124,20 @@ struct Range {
         range.begin = numbers[0];
         range.end = numbers[1];
       } else {
-        return Error{Errc::bad_value, range.at, "tensor '" + tensor.name + "': data_offsets needs two numbers"};
+        return Error{Errc::bad_value, range.at, concat({"tensor '", tensor.name, "': data_offsets needs two numbers"})};
       }
     } else {
       return Error{Errc::bad_value, json.offset(),
-                   "tensor '" + tensor.name + "': unexpected or repeated key '" + key + "'"};
+                   concat({"tensor '", tensor.name, "': unexpected or repeated key '", key, "'"})};
     }
   }
   if (!have_dtype || !have_shape || !have_offsets) {
-    return Error{Errc::bad_value, range.at, "tensor '" + tensor.name + "': needs dtype, shape and data_offsets"};
+    return Error{Errc::bad_value, range.at, concat({"tensor '", tensor.name, "': needs dtype, shape and data_offsets"})};
   }
   return {};
 }
 
-[[nodiscard]] inline Result<void> read_metadata(JsonReader& json, Metadata& metadata) {
+[[nodiscard, gnu::cold]] inline Result<void> read_metadata(JsonReader& json, Metadata& metadata) {
   if (auto r = json.begin_object(); !r) return r;
   std::string key;
   for (;;) {
@@ -147,7 +148,7 @@ struct Range {
     auto value = json.string();
     if (!value) return value.error();
     if (!metadata.emplace(key, *std::move(value)).second)
-      return Error{Errc::bad_value, at, "metadata key '" + key + "' twice"};
+      return Error{Errc::bad_value, at, concat({"metadata key '", key, "' twice"})};
   }
 }
 
@@ -167,7 +168,7 @@ struct Range {
   return true;
 }
 
-[[nodiscard]] inline Result<void> check_ranges(SafetensorsView& view, const std::vector<Range>& ranges,
+[[nodiscard, gnu::cold]] inline Result<void> check_ranges(SafetensorsView& view, const std::vector<Range>& ranges,
                                                ByteSpan buffer) {
   const auto order = sorted_order(ranges.size(), [&](std::size_t a, std::size_t b) {
     return std::pair(ranges[a].begin, ranges[a].end) < std::pair(ranges[b].begin, ranges[b].end);
@@ -181,14 +182,12 @@ struct Range {
     std::uint64_t want = 0;
     if (range.begin != at || range.end < range.begin || range.end > buffer.size()) {
       return Error{Errc::bad_value, range.at,
-                   "tensor '" + tensor.name + "': bytes " + std::to_string(range.begin) + " to " +
-                       std::to_string(range.end) + " do not follow " + std::to_string(at) + " within " +
-                       std::to_string(buffer.size())};
+                   concat({"tensor '", tensor.name, "': bytes ", range.begin, " to ", range.end, " do not follow ", at, " within ",
+                       buffer.size()})};
     }
     if (!byte_size(tensor, want) || want != range.end - range.begin) {
       return Error{Errc::bad_value, range.at,
-                   "tensor '" + tensor.name + "': " + std::to_string(range.end - range.begin) +
-                       " bytes do not match shape and dtype"};
+                   concat({"tensor '", tensor.name, "': ", range.end - range.begin, " bytes do not match shape and dtype"})};
     }
     tensor.data = buffer.subspan(static_cast<std::size_t>(range.begin), static_cast<std::size_t>(want));
     at = range.end;
@@ -196,7 +195,7 @@ struct Range {
   }
   if (at != buffer.size()) {
     return Error{Errc::bad_value, 0,
-                 std::to_string(buffer.size() - at) + " bytes after the last tensor belong to none"};
+                 concat({buffer.size() - at, " bytes after the last tensor belong to none"})};
   }
   view.tensors = std::move(sorted);
   return {};
@@ -238,13 +237,13 @@ template <class T>
 }  // namespace detail::safetensors
 
 /// Checks everything but the values of the numbers; allocates no more than a small multiple of the header.
-[[nodiscard]] inline Result<SafetensorsView> parse_safetensors(ByteSpan file) {
+[[nodiscard, gnu::cold]] inline Result<SafetensorsView> parse_safetensors(ByteSpan file) {
   namespace st = detail::safetensors;
   ByteReader in(file);
   auto length = in.le<std::uint64_t>();
   if (!length) return length.error();
   if (*length > k_safetensors_max_header)
-    return Error{Errc::too_large, 0, "header of " + std::to_string(*length) + " bytes"};
+    return Error{Errc::too_large, 0, concat({"header of ", *length, " bytes"})};
   auto header = in.take(*length);
   if (!header) return header.error();
   if (header->empty() || (*header)[0] != std::byte{'{'})
@@ -260,7 +259,7 @@ template <class T>
     auto more = json.next_key(key);
     if (!more) return more.error();
     if (!*more) break;
-    if (!names.insert(key).second) return Error{Errc::bad_value, json.offset(), "name '" + key + "' twice"};
+    if (!names.insert(key).second) return Error{Errc::bad_value, json.offset(), concat({"name '", key, "' twice"})};
     if (key == "__metadata__") {
       if (auto r = st::read_metadata(json, view.metadata); !r) return r.error();
       continue;
@@ -275,14 +274,14 @@ template <class T>
   return view;
 }
 
-[[nodiscard]] inline Result<SafetensorsFile> read_safetensors(const std::string& path,
+[[nodiscard, gnu::cold]] inline Result<SafetensorsFile> read_safetensors(const std::string& path,
                                                               std::uint64_t max_bytes = std::uint64_t{1} << 36) {
   auto bytes = read_file(path, max_bytes);
   if (!bytes) return bytes.error();
   auto view = parse_safetensors(*bytes);
   if (!view) {
     Error e = std::move(view).error();
-    e.what = path + ": " + e.what;
+    e.what = concat({path, ": ", e.what});
     return e;
   }
   return SafetensorsFile(*std::move(bytes), *std::move(view));
@@ -293,8 +292,7 @@ template <class T>
 [[nodiscard]] Result<void> copy_numbers(const StoredTensor& tensor, std::span<T> out) {
   if (tensor.count() != out.size()) {
     return Error{Errc::bad_value, 0,
-                 "tensor '" + tensor.name + "' has " + std::to_string(tensor.count()) + " numbers, expected " +
-                     std::to_string(out.size())};
+                 concat({"tensor '", tensor.name, "' has ", tensor.count(), " numbers, expected ", out.size()})};
   }
   for (std::size_t i = 0; i < out.size(); ++i)
     out[i] = detail::safetensors::number_at<T>(tensor.dtype, tensor.data.data(), i);
@@ -322,7 +320,7 @@ struct SafetensorsHeader {
 };
 
 /// Requires: unique names, none "__metadata__", and data that match shape and dtype (Errc::bad_value otherwise).
-[[nodiscard]] inline Result<SafetensorsHeader> safetensors_header(std::span<const StoredTensor> tensors,
+[[nodiscard, gnu::cold]] inline Result<SafetensorsHeader> safetensors_header(std::span<const StoredTensor> tensors,
                                                                   const Metadata& metadata) {
   SafetensorsHeader out;
   const auto order = sorted_order(tensors.size(), [&](std::size_t a, std::size_t b) {
@@ -336,7 +334,7 @@ struct SafetensorsHeader {
     json += "\"__metadata__\":{";
     bool first = true;
     for (const auto& [key, value] : metadata) {
-      json += (std::exchange(first, false) ? "" : ",") + json_quote(key) + ":" + json_quote(value);
+      append(json, {std::exchange(first, false) ? "" : ",", json_quote(key), ":", json_quote(value)});
     }
     json += "}";
   }
@@ -346,15 +344,15 @@ struct SafetensorsHeader {
     const StoredTensor& t = tensors[i];
     std::uint64_t want = 0;
     if (!names.insert(t.name).second)
-      return Error{Errc::bad_value, 0, "tensor name '" + t.name + "' twice or reserved"};
+      return Error{Errc::bad_value, 0, concat({"tensor name '", t.name, "' twice or reserved"})};
     if (!detail::safetensors::byte_size(t, want) || want != t.data.size()) {
       return Error{Errc::bad_value, 0,
-                   "tensor '" + t.name + "': " + std::to_string(t.data.size()) + " bytes do not match shape and dtype"};
+                   concat({"tensor '", t.name, "': ", t.data.size(), " bytes do not match shape and dtype"})};
     }
     comma();
-    json += json_quote(t.name) + ":{\"dtype\":\"" + std::string(dtype_name(t.dtype)) + "\",\"shape\":[";
-    for (std::size_t d = 0; d < t.shape.size(); ++d) json += (d == 0 ? "" : ",") + std::to_string(t.shape[d]);
-    json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + want) + "]}";
+    append(json, {json_quote(t.name), ":{\"dtype\":\"", dtype_name(t.dtype), "\",\"shape\":["});
+    for (std::size_t d = 0; d < t.shape.size(); ++d) append(json, {d == 0 ? "" : ",", t.shape[d]});
+    append(json, {"],\"data_offsets\":[", at, ",", at + want, "]}"});
     at += want;
   }
   json += "}";
@@ -376,7 +374,7 @@ struct SafetensorsHeader {
 }
 
 /// Streams the file to disk and replaces `path` atomically.
-[[nodiscard]] inline Result<void> write_safetensors(const std::string& path, std::span<const StoredTensor> tensors,
+[[nodiscard, gnu::cold]] inline Result<void> write_safetensors(const std::string& path, std::span<const StoredTensor> tensors,
                                                     const Metadata& metadata = {}) {
   auto header = safetensors_header(tensors, metadata);
   if (!header) return header.error();
