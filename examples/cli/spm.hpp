@@ -1,6 +1,7 @@
 // examples/cli/spm.hpp - spm_train as a command: the flags of SentencePiece's program, read as plain strings.
 #pragma once
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -23,44 +25,12 @@ namespace cli {
 /// `--name=value`, `--name value` and, for switches, `--name`, as SentencePiece's programs read them.
 class SpmFlags {
  public:
-  using Set = std::function<bool(const std::string&)>;  // false: the value does not fit
-
-  void text(const std::string& name, std::string& to) {
-    add(name, [&to](const std::string& v) { to = v; return true; });
+  /// A flag that sets `to`: a string, strings between commas, a switch, a whole number or a real one.
+  template <class T>
+  void add(const std::string& name, T& to) {
+    if constexpr (std::is_same_v<T, bool>) switches_.push_back(name);
+    sets_[name] = [&to](const std::string& v) { return read(v, to); };
   }
-  void list(const std::string& name, std::vector<std::string>& to) {
-    add(name, [&to](const std::string& v) { to = split_csv(v); return true; });
-  }
-  void flag(const std::string& name, bool& to) {
-    switches_.push_back(name);
-    add(name, [&to](const std::string& v) {
-      for (const char* yes : {"1", "t", "true", "y", "yes", ""}) {
-        if (v == yes) return to = true;
-      }
-      for (const char* no : {"0", "f", "false", "n", "no"}) {
-        if (v == no) return !(to = false);
-      }
-      return false;
-    });
-  }
-  template <class Int>
-  void integer(const std::string& name, Int& to) {
-    add(name, [&to](const std::string& v) {
-      char* end = nullptr;
-      errno = 0;
-      const long long n = std::strtoll(v.c_str(), &end, 10);
-      to = static_cast<Int>(n);
-      return !v.empty() && *end == '\0' && errno == 0 && std::cmp_equal(n, to);
-    });
-  }
-  void real(const std::string& name, float& to) {
-    add(name, [&to](const std::string& v) {
-      char* end = nullptr;
-      to = static_cast<float>(std::strtod(v.c_str(), &end));
-      return !v.empty() && *end == '\0';
-    });
-  }
-  void add(const std::string& name, Set set) { sets_[name] = std::move(set); }
 
   /// Reads all arguments; what is no flag goes to `rest`. Returns an empty string or what is wrong.
   [[nodiscard]] std::string parse(std::span<const std::string_view> args, std::vector<std::string>& rest) const {
@@ -110,7 +80,38 @@ class SpmFlags {
   }
 
  private:
-  std::map<std::string, Set, std::less<>> sets_;
+  static bool read(const std::string& v, std::string& to) {
+    to = v;
+    return true;
+  }
+  static bool read(const std::string& v, std::vector<std::string>& to) {
+    to = split_csv(v);
+    return true;
+  }
+  static bool read(const std::string& v, bool& to) {
+    for (const char* yes : {"1", "t", "true", "y", "yes", ""}) {
+      if (v == yes) return to = true;
+    }
+    for (const char* no : {"0", "f", "false", "n", "no"}) {
+      if (v == no) return !(to = false);
+    }
+    return false;
+  }
+  static bool read(const std::string& v, float& to) {
+    char* end = nullptr;
+    to = static_cast<float>(std::strtod(v.c_str(), &end));
+    return !v.empty() && *end == '\0';
+  }
+  template <class Int>
+  static bool read(const std::string& v, Int& to) {
+    char* end = nullptr;
+    errno = 0;
+    const long long n = std::strtoll(v.c_str(), &end, 10);
+    to = static_cast<Int>(n);
+    return !v.empty() && *end == '\0' && errno == 0 && std::cmp_equal(n, to);
+  }
+
+  std::map<std::string, std::function<bool(const std::string&)>, std::less<>> sets_;  // false: the value does not fit
   std::vector<std::string> switches_;
 };
 
@@ -131,62 +132,25 @@ inline bool spm_train_options(std::span<const std::string_view> args, midigpt::T
   int minloglevel = 0;
   std::uint32_t random_seed = 0xFFFFFFFFu;
   SpmFlags flags;
-  flags.list("input", s.input);
-  flags.text("input_format", s.input_format);
-  flags.text("model_prefix", s.model_prefix);
-  flags.text("model_type", model_type);
-  flags.integer("vocab_size", s.vocab_size);
-  flags.list("accept_language", s.accept_language);
-  flags.integer("self_test_sample_size", s.self_test_sample_size);
-  flags.real("character_coverage", s.character_coverage);
-  flags.integer("input_sentence_size", s.input_sentence_size);
-  flags.flag("shuffle_input_sentence", s.shuffle_input_sentence);
-  flags.integer("seed_sentencepiece_size", s.seed_sentencepiece_size);
-  flags.text("seed_sentencepieces_file", s.seed_sentencepieces_file);
-  flags.real("shrinking_factor", s.shrinking_factor);
-  flags.integer("num_threads", s.num_threads);
-  flags.integer("num_sub_iterations", s.num_sub_iterations);
-  flags.integer("max_sentencepiece_length", s.max_sentencepiece_length);
-  flags.integer("max_sentence_length", s.max_sentence_length);
-  flags.flag("split_by_unicode_script", s.split_by_unicode_script);
-  flags.flag("split_by_number", s.split_by_number);
-  flags.flag("split_by_whitespace", s.split_by_whitespace);
-  flags.flag("split_digits", s.split_digits);
-  flags.text("pretokenization_delimiter", s.pretokenization_delimiter);
-  flags.flag("treat_whitespace_as_suffix", s.treat_whitespace_as_suffix);
-  flags.flag("allow_whitespace_only_pieces", s.allow_whitespace_only_pieces);
-  flags.list("control_symbols", s.control_symbols);
-  flags.text("control_symbols_file", control_file);
-  flags.list("user_defined_symbols", s.user_defined_symbols);
-  flags.text("user_defined_symbols_file", user_file);
-  flags.text("required_chars", s.required_chars);
-  flags.text("required_chars_file", required_file);
-  flags.flag("byte_fallback", s.byte_fallback);
-  flags.flag("vocabulary_output_piece_score", s.vocabulary_output_piece_score);
-  flags.text("normalization_rule_name", n.name);
-  flags.text("normalization_rule_tsv", n.normalization_rule_tsv);
-  flags.text("denormalization_rule_tsv", options.denormalization_rule_tsv);
-  flags.flag("add_dummy_prefix", n.add_dummy_prefix);
-  flags.flag("remove_extra_whitespaces", n.remove_extra_whitespaces);
-  flags.flag("hard_vocab_limit", s.hard_vocab_limit);
-  flags.flag("use_all_vocab", s.use_all_vocab);
-  flags.integer("unk_id", s.unk_id);
-  flags.integer("bos_id", s.bos_id);
-  flags.integer("eos_id", s.eos_id);
-  flags.integer("pad_id", s.pad_id);
-  flags.text("unk_piece", s.unk_piece);
-  flags.text("bos_piece", s.bos_piece);
-  flags.text("eos_piece", s.eos_piece);
-  flags.text("pad_piece", s.pad_piece);
-  flags.text("unk_surface", s.unk_surface);
-  flags.flag("train_extremely_large_corpus", s.train_extremely_large_corpus);
-  flags.integer("random_seed", random_seed);
-  flags.flag("enable_differential_privacy", s.enable_differential_privacy);
-  flags.real("differential_privacy_noise_level", s.differential_privacy_noise_level);
-  flags.integer("differential_privacy_clipping_threshold", s.differential_privacy_clipping_threshold);
-  flags.integer("minloglevel", minloglevel);
-  flags.text("era", era);                      // ours: heap (0.2.2 and later) or window (0.1.99 to 0.2.1)
-  flags.flag("cap_vocab", options.cap_vocab);  // ours: vocab_size is a cap
+  for_each_field(&s, [&](std::uint32_t, std::string_view name, auto field) {  // a flag has the name of its field
+    const bool deprecated = name == "mining_sentence_size" || name == "training_sentence_size";
+    if constexpr (!std::is_same_v<decltype(field), ModelType TrainerSpec::*>) {
+      if (!deprecated) flags.add(std::string(name), s.*field);
+    }
+  });
+  flags.add("model_type", model_type);
+  flags.add("control_symbols_file", control_file);
+  flags.add("user_defined_symbols_file", user_file);
+  flags.add("required_chars_file", required_file);
+  flags.add("normalization_rule_name", n.name);
+  flags.add("normalization_rule_tsv", n.normalization_rule_tsv);
+  flags.add("denormalization_rule_tsv", options.denormalization_rule_tsv);
+  flags.add("add_dummy_prefix", n.add_dummy_prefix);
+  flags.add("remove_extra_whitespaces", n.remove_extra_whitespaces);
+  flags.add("random_seed", random_seed);
+  flags.add("minloglevel", minloglevel);
+  flags.add("era", era);                      // ours: heap (0.2.2 and later) or window (0.1.99 to 0.2.1)
+  flags.add("cap_vocab", options.cap_vocab);  // ours: vocab_size is a cap
 
   std::vector<std::string> rest;
   what = flags.parse(args, rest);
