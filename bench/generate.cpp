@@ -1,38 +1,19 @@
 // Generation: tokens a second through the cache with and without constraints, and the draw alone.
 #include <benchmark/benchmark.h>
 
-#include <string_view>
 #include <vector>
 
 #include <midigpt/generate/generate.hpp>
-#include <midigpt/midi/procedural.hpp>
-#include <midigpt/token/bpe_trainer.hpp>
+#include <midigpt/pipeline/corpus.hpp>
+#include <midigpt/pipeline/music_tokenizer.hpp>
 
 namespace {
 
 using namespace midigpt;
 
-Tokenizer make_tokenizer(int vocab_size) {
-  std::vector<std::string> texts;
-  for (std::uint64_t seed = 1; seed <= 60; ++seed)
-    texts.push_back(to_text(dice({.seed = seed, .bars = 16}), CodecKind::multitrack));
-  TokenTrainOptions options;
-  options.cap_vocab = true;
-  options.normalizer.add_dummy_prefix = options.normalizer.remove_extra_whitespaces = false;
-  options.spec.model_type = ModelType::bpe;
-  options.spec.vocab_size = vocab_size;
-  options.spec.character_coverage = 0.98f;
-  options.spec.byte_fallback = true;
-  options.spec.pad_id = 0;
-  options.spec.unk_id = 1;
-  options.spec.bos_id = 2;
-  options.spec.eos_id = 3;
-  const std::vector<std::string_view> lines(texts.begin(), texts.end());
-  return Tokenizer::create(train_bpe(std::span<const std::string_view>(lines), options).value()).value();
-}
-
 void run_model(benchmark::State& state, const char* preset, const ConstraintOptions* constraints) {
-  static const Tokenizer tokenizer = make_tokenizer(4096);
+  static const Tokenizer tokenizer =
+      train_music_tokenizer(corpus_from_generator(60, 1, {.bars = 16}, {.held_out = 0}), {.vocab_size = 4096}).value();
   Gpt<float> model(gpt_preset(preset, tokenizer.vocab_size(), 256).value());
   model.init(1);
   Generator generator(model);
