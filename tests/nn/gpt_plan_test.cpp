@@ -43,3 +43,24 @@ TEST_CASE("gpt plan: an arena without memory counts what it will hand out, in st
   CHECK(arena.take(17) == memory.data() + 32);
   CHECK(arena.used == counting.used);
 }
+
+TEST_CASE("gpt plan: a batch is cut the same way for any number of workers, and all of it") {
+  const GptConfig config{.n_layer = 1, .n_head = 1, .n_embd = 4, .block_size = 256, .vocab_size = 300};
+  for (const std::size_t size : {100'000u, 3'000'000u, 20'000'000u, 100'000'000u}) {
+    for (std::size_t B = 1; B <= 40; ++B) {
+      for (const std::size_t T : {1u, 32u, 256u}) {
+        const auto one = detail::gpt::cut_for(config, size, B, T, 1, true, {});
+        CHECK(one.sequences * (one.micros - 1) < B);
+        CHECK(one.sequences * one.micros >= B);
+        CHECK(one.head_rows <= one.sequences * T);
+        for (std::size_t workers = 2; workers <= 9; ++workers) {
+          const auto many = detail::gpt::cut_for(config, size, B, T, workers, true, {});
+          CHECK(many.sequences == one.sequences);
+          CHECK(many.lanes == one.lanes);
+          CHECK(many.head_rows == one.head_rows);
+          CHECK(many.slots == (std::min)(workers, many.lanes));
+        }
+      }
+    }
+  }
+}

@@ -111,7 +111,9 @@ class GptWorkspace {
     table_ = table;
     head_table_ = config.tie_weights ? table : parameters[places.head].value.data();
     pool_ = &pool;
-    const detail::gpt::Cut cut = cut_for(config, parameters, batch, pool, training);
+    std::size_t size = 0;
+    for (const Parameter<T>& p : parameters) size += p.value.size();
+    const detail::gpt::Cut cut = detail::gpt::cut_for(config, size, batch.B, batch.T, pool.size(), training, options_);
     if (cut != cut_ || config != config_) plan(config, cut, parameters, places);
     for (Weight& w : weights_) w.forward.data = w.backward.data = parameters_[w.place].value.data();
     head_forward_.data = head_backward_.data = head_table_;
@@ -155,29 +157,6 @@ class GptWorkspace {
     gradient_size_ = at;
     for (std::size_t slot = cut.lanes > cut.slots ? 0 : 1; slot < cut.slots; ++slot) lane_gradients_[slot].reserve(at);
     slot_pointers_.resize(cut.slots * parameters.size());
-  }
-
-  [[nodiscard]] detail::gpt::Cut cut_for(const GptConfig& config, Parameters parameters, const TokenBatch& batch,
-                                         const ThreadPool& pool, bool training) const noexcept {
-    detail::gpt::Cut cut{.B = batch.B, .T = batch.T, .workers = pool.size(), .training = training};
-    std::size_t size = 0;
-    for (const Parameter<T>& p : parameters) size += p.value.size();
-    cut.shared = options_.lanes == 0 && size > options_.shared_from;
-    const std::size_t most = cut.shared           ? 1
-                             : options_.lanes > 0 ? options_.lanes
-                             : size <= 2'000'000  ? 8
-                             : size <= 8'000'000  ? 4
-                                                  : 2;
-    const std::size_t tokens = options_.micro_tokens > 0 ? options_.micro_tokens : cut.shared ? 512 : 256;
-    cut.sequences = (std::clamp)(tokens / batch.T, std::size_t{1}, (batch.B + most - 1) / most);
-    cut.micros = (batch.B + cut.sequences - 1) / cut.sequences;
-    cut.lanes = (std::min)(training || cut.shared ? most : cut.micros, cut.micros);
-    if (!cut.shared) cut.workers = (std::min)(cut.workers, cut.lanes);
-    cut.slots = (std::min)(cut.workers, cut.lanes);
-    const std::size_t rows = cut.sequences * batch.T, vocab = static_cast<std::size_t>(config.vocab_size);
-    cut.head_cols = cut.shared ? 2048 : 256;
-    cut.head_rows = (std::min)(rows, (std::clamp)(std::size_t{1} << 22, 112 * vocab, 256 * vocab) / vocab);
-    return cut;
   }
 
   /// Where threads share operations only the first worker needs the whole memory.

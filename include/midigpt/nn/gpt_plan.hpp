@@ -1,6 +1,7 @@
 // nn/gpt_plan.hpp - how a pass of a GPT cuts its batch, and what memory each part gets: planned once per shape.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -95,6 +96,29 @@ struct Cut {
 
   friend bool operator==(const Cut&, const Cut&) = default;
 };
+
+/// How B windows of T tokens go through a model of `size` numbers on `workers` threads. The lanes depend on the model
+/// and the batch alone.
+[[nodiscard]] inline Cut cut_for(const GptConfig& config, std::size_t size, std::size_t B, std::size_t T,
+                                 std::size_t workers, bool training, const GptWorkspaceOptions& options) noexcept {
+  Cut cut{.B = B, .T = T, .workers = workers, .training = training};
+  cut.shared = options.lanes == 0 && size > options.shared_from;
+  const std::size_t most = cut.shared          ? 1
+                           : options.lanes > 0 ? options.lanes
+                           : size <= 2'000'000 ? 8
+                           : size <= 8'000'000 ? 4
+                                               : 2;
+  const std::size_t tokens = options.micro_tokens > 0 ? options.micro_tokens : cut.shared ? 512 : 256;
+  cut.sequences = (std::clamp)(tokens / T, std::size_t{1}, (B + most - 1) / most);
+  cut.micros = (B + cut.sequences - 1) / cut.sequences;
+  cut.lanes = (std::min)(training || cut.shared ? most : cut.micros, cut.micros);
+  if (!cut.shared) cut.workers = (std::min)(cut.workers, cut.lanes);
+  cut.slots = (std::min)(cut.workers, cut.lanes);
+  const std::size_t rows = cut.sequences * T, vocab = static_cast<std::size_t>(config.vocab_size);
+  cut.head_cols = cut.shared ? 2048 : 256;
+  cut.head_rows = (std::min)(rows, (std::clamp)(std::size_t{1} << 22, 112 * vocab, 256 * vocab) / vocab);
+  return cut;
+}
 
 }  // namespace detail::gpt
 
