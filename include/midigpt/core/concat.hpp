@@ -2,6 +2,7 @@
 //   A chain of + is code for a string at every step, and most of it for errors that never happen.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
