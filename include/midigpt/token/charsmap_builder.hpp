@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
+#include <midigpt/core/sort.hpp>
 
 namespace midigpt {
 inline namespace v0 {
@@ -257,10 +258,9 @@ class DoubleArray {
                    [](char c) { return static_cast<std::byte>(c); });
     keys[i] = {load_be<std::uint64_t>(first.data()), static_cast<std::uint32_t>(i)};
   }
-  std::sort(keys.begin(), keys.end(), [&](const Key& a, const Key& b) {
+  merge_sort(keys, [&](const Key& a, const Key& b) {
     if (a.prefix != b.prefix) return a.prefix < b.prefix;
-    const int order = (rules[a.index].*text).compare(rules[b.index].*text);
-    return order != 0 ? order < 0 : a.index < b.index;
+    return (rules[a.index].*text).compare(rules[b.index].*text) < 0;
   });
   std::vector<std::uint32_t> out(keys.size());
   for (std::size_t i = 0; i < keys.size(); ++i) out[i] = keys[i].index;
