@@ -89,6 +89,10 @@ TEST_CASE("harmony: the chords on the degrees of a key are those of every lead s
   CHECK(chord_on({3, Mode::minor}, 4, false, true) == spelled("E"));  // the dominant of A minor, raised
   CHECK(chord_on({3, Mode::minor}, 4, true, true) == spelled("E7"));
   CHECK(chord_on({0, Mode::major}, 1, true, true) == spelled("D7"));  // V7 of V
+  for (int degree = 0; degree < 7; ++degree) {  // on any degree it is a dominant seventh
+    const Chord raised = chord_on({0, Mode::major}, degree, true, true);
+    CHECK(raised == moved(spelled("C7"), raised.pcs[0]));
+  }
 }
 
 TEST_CASE("harmony: every key has the chords of C, moved; a pentatonic or harmonic key those of its parent") {
