@@ -16,6 +16,7 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <midigpt/core/parallel.hpp>
@@ -86,7 +87,7 @@ class GptWorkspace {
       for (std::size_t m = lane; m < cut_.micros; m += cut_.lanes) {
         const std::size_t first = m * cut_.sequences, n = (std::min)(cut_.sequences, batch.B - first);
         forward(w, batch, first, n);
-        multiply(w.norm_f, width_, n * cut_.T, head_forward_, out.data() + first * cut_.T * vocab_, vocab_);
+        multiply(w.norm_f, width_, n * cut_.T, head_.forward, out.data() + first * cut_.T * vocab_, vocab_);
       }
     });
   }
@@ -116,7 +117,7 @@ class GptWorkspace {
     const detail::gpt::Cut cut = detail::gpt::cut_for(config, size, batch.B, batch.T, pool.size(), training, options_);
     if (cut != cut_ || config != config_) plan(config, cut, parameters, places);
     for (Weight& w : weights_) w.forward.data = w.backward.data = parameters_[w.place].value.data();
-    head_forward_.data = head_backward_.data = head_table_;
+    head_.forward.data = head_.backward.data = head_table_;
     if (!cut_.shared) pack(pool);
   }
 
@@ -204,46 +205,42 @@ class GptWorkspace {
     w.dfc = arena.take(4 * M * C);
   }
 
-  /// A factor that both passes use: W forward, W^T backward.
+  /// A factor that both passes use, one of them transposed: that one is packed, the other is read where it lies.
   struct Weight {
     Rhs<T> forward, backward;
-    T *forward_panels = nullptr, *backward_panels = nullptr;
     std::size_t place = 0;
+    T* panels = nullptr;
+    Rhs<T>& transposed() noexcept { return forward.transposed ? forward : backward; }
   };
 
   void plan_panels() {
     weights_.clear();
     const detail::gpt::Places places(config_);
     const std::size_t C = width_;
-    const auto add = [&](std::size_t place, std::size_t K, std::size_t N) {
-      Weight w;
-      w.place = place;
-      w.forward = {.ld = N, .transposed = false, .K = K, .N = N};
-      w.backward = {.ld = N, .transposed = true, .K = N, .N = K};
-      weights_.push_back(w);
+    const auto weight = [](std::size_t place, std::size_t K, std::size_t N) {
+      return Weight{.forward = {.ld = N, .transposed = false, .K = K, .N = N},
+                    .backward = {.ld = N, .transposed = true, .K = N, .N = K},
+                    .place = place};
     };
     for (std::size_t l = 0; l < layers_; ++l) {
       const std::size_t at = places.layers + 12 * l;
-      add(at + detail::gpt::c_attn, C, 3 * C);
-      add(at + detail::gpt::c_proj, C, C);
-      add(at + detail::gpt::c_fc, C, 4 * C);
-      add(at + detail::gpt::mlp_proj, 4 * C, C);
+      weights_.push_back(weight(at + detail::gpt::c_attn, C, 3 * C));
+      weights_.push_back(weight(at + detail::gpt::c_proj, C, C));
+      weights_.push_back(weight(at + detail::gpt::c_fc, C, 4 * C));
+      weights_.push_back(weight(at + detail::gpt::mlp_proj, 4 * C, C));
     }
-    head_forward_ = {.ld = C, .transposed = true, .K = C, .N = vocab_};
-    head_backward_ = {.ld = C, .transposed = false, .K = vocab_, .N = C};
+    head_ = weight(places.head, vocab_, C);
+    std::swap(head_.forward, head_.backward);
+    if (cut_.shared) return;
     detail::gpt::Arena<T> arena;
+    const auto take = [&](Weight& w) {
+      w.panels = arena.take(Product::template panel_size<T>(options_.isa, w.transposed().K, w.transposed().N));
+    };
     const auto take_all = [&] {
-      const auto take = [&](const Rhs<T>& r) {
-        return arena.take(Product::template panel_size<T>(options_.isa, r.K, r.N));
-      };
+      take(head_);
       for (Weight& w : weights_) {
-        if (cut_.shared) continue;
-        w.forward_panels = take(w.forward);
-        w.backward_panels = cut_.training ? take(w.backward) : nullptr;
+        if (cut_.training) take(w);
       }
-      if (cut_.shared) return;
-      head_forward_panels_ = take(head_forward_);
-      head_backward_panels_ = cut_.training ? take(head_backward_) : nullptr;
     };
     take_all();
     panel_block_.reserve(arena.used);
@@ -251,18 +248,11 @@ class GptWorkspace {
     take_all();
   }
 
-  /// All weights into panels, in parallel.
+  /// The transposed weights into panels, in parallel. Evaluation needs those of the head only.
   void pack(ThreadPool& pool) {
-    pool.run(2 * weights_.size() + 2, [&](std::size_t i, std::size_t) {
-      const bool forward = i % 2 == 0;
-      if (!forward && !cut_.training) return;
-      if (i / 2 == weights_.size()) {
-        Product::pack(options_.isa, forward ? head_forward_ : head_backward_,
-                      forward ? head_forward_panels_ : head_backward_panels_);
-      } else {
-        Weight& w = weights_[i / 2];
-        Product::pack(options_.isa, forward ? w.forward : w.backward, forward ? w.forward_panels : w.backward_panels);
-      }
+    pool.run(cut_.training ? weights_.size() + 1 : 1, [&](std::size_t i, std::size_t) {
+      Weight& w = i == 0 ? head_ : weights_[i - 1];
+      Product::pack(options_.isa, w.transposed(), w.panels);
     });
   }
 
@@ -443,7 +433,7 @@ class GptWorkspace {
       };
       for (std::size_t b = 0; b < blocks; ++b) {
         at_block(b);
-        multiply(h, C, R, head_forward_.columns(b * cols, block.cols), block.x, cols);
+        multiply(h, C, R, head_.forward.columns(b * cols, block.cols), block.x, cols);
         pieces(R, 32, [&](std::size_t i, std::size_t rows) {
           const detail::kernels::SoftmaxBlock<T> part = block.part(i, rows);
           call<detail::kernels::SoftmaxForward>(&part);
@@ -466,7 +456,7 @@ class GptWorkspace {
           const detail::kernels::SoftmaxBlock<T> part = block.part(i, rows);
           call<detail::kernels::SoftmaxBackward>(&part, cst(w.row_factor + i), grad_scale_);
         });
-        multiply(block.x, cols, R, head_backward_.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
+        multiply(block.x, cols, R, head_.backward.rows(b * cols, block.cols), w.dnorm + r * C, C, b > 0);
         multiply_transposed(block.x, cols, block.cols, h, C, R, dhead + b * cols * C, to.add || r > 0);
       }
     }
@@ -582,8 +572,7 @@ class GptWorkspace {
   ThreadPool* pool_ = nullptr;
   const T *table_ = nullptr, *head_table_ = nullptr;
   std::vector<Weight> weights_;
-  Rhs<T> head_forward_, head_backward_;
-  T *head_forward_panels_ = nullptr, *head_backward_panels_ = nullptr;
+  Weight head_;
   detail::AlignedBuffer<T> panel_block_, table_block_;  // the latter: wte + F A
   std::vector<detail::gpt::WorkerMemory<T>> memory_;
   std::vector<detail::AlignedBuffer<T>> lane_gradients_;
