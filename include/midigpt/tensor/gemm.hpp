@@ -284,13 +284,15 @@ struct Multiply {
           const std::size_t height = tile_height<S>(p->M - i), rows = (std::min)(height, p->M - i);
           const T* a = p->a + i * row + k * column;
           T* c = p->c + i * p->ldc + j;
-          if (rows < height) {
+          const bool gathered = rows < height;
+          if (gathered) {
             for (std::size_t d = 0; d < depth; ++d) {
               for (std::size_t x = 0; x < 4; ++x) few[4 * d + x] = x < rows ? a[x * row + d * column] : T(0);
             }
-            strip<S, true>(height, rows, n, depth, few, 4, part, c, p->ldc, accumulate, bias);
-          } else if (p->transposed) {
-            strip<S, true>(height, rows, n, depth, a, p->lda, part, c, p->ldc, accumulate, bias);
+          }
+          if (gathered || p->transposed) {
+            strip<S, true>(height, rows, n, depth, gathered ? few : a, gathered ? 4 : p->lda, part, c, p->ldc,
+                           accumulate, bias);
           } else {
             strip<S, false>(height, rows, n, depth, a, p->lda, part, c, p->ldc, accumulate, bias);
           }
