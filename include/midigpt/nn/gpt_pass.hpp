@@ -4,7 +4,7 @@
 //   micro-batches are dealt to a fixed number of lanes, each lane has gradients of its own and adds to them in order;
 //   the lanes' gradients are added in lane order. As many lanes as there are threads run at a time, then their sums
 //   are added and their memory serves the next ones: any number of threads gives the same bits. Large models have one
-//   lane, and the threads share each operation instead: every task packs its own columns of a weight on the way, so
+//   lane, and the threads share each operation instead: a task packs its own columns of a transposed weight, so
 //   that neither packed weights nor second gradients are kept.
 #pragma once
 
