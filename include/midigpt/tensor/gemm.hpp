@@ -1,8 +1,8 @@
 // tensor/gemm.hpp - the one door to the matrix product, C (+)= op(A) op(B) + bias, all row-major.
 //   Two engines with the same face: PackedProduct, our own kernel (two vectors wide, as many rows as registers hold, B
-//   in column panels or where it lies, A broadcast from where it lies), and EigenProduct, its oracle and the choice for anything
-//   unusual. No sum over k is ever split between threads or depends on M: a row's result does not depend on the rows
-//   beside it.
+//   in column panels or where it lies, A broadcast from where it lies), and EigenProduct, its oracle and the choice for
+//   anything unusual. No sum over k is ever split between threads or depends on M: a row's result does not depend on
+//   the rows beside it.
 #pragma once
 
 #include <algorithm>
