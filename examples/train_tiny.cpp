@@ -40,6 +40,7 @@ int main(int argc, char** argv) {
   if (argc == 1) {
     settings.steps = 240;  // about a minute on two cores
     settings.eval_every = 60;
+    settings.keys = 1;  // the generator composes in every key itself
   }
   const auto result = train_run(corpus, settings, out, pool, progress_hooks());
   if (!result) return fail(describe(result.error()));

@@ -141,7 +141,7 @@ inline void add_model_commands(CLI::App& app) {
     c->add_option("--eval-every", a->settings.eval_every, "steps between evaluations; ten a run if absent")->check(CLI::Range(1, 100000000));
     c->add_option("--patience", a->settings.patience, "end after so many evaluations without a better one; 0: never")->capture_default_str()->check(CLI::Range(0, 1000000));
     c->add_option("--threads", a->threads, "all cores if absent; the result is the same")->check(CLI::Range(1, 1024));
-    c->add_option("--keys", a->settings.keys, "hear each training piece in so many keys, 12: all")->capture_default_str()->check(CLI::Range(1, 12));
+    c->add_option("--keys", a->settings.keys, "hear each training piece in so many keys; 12, all, if absent, fewer beyond a million notes")->check(CLI::Range(1, 12));
     c->add_flag("--no-merges", a->no_merges, "one token per note instead of pairs learnt by the vocabulary");
     c->add_flag("--no-features", a->no_features, "do not tell tokens what notes they are made of");
     c->add_flag("--resume", a->resume, "go on with the run in the folder; its own settings hold");

@@ -120,6 +120,7 @@ TEST_CASE("corpus: training pieces in all keys, held-out pieces as they are") {
   const auto held = static_cast<std::size_t>(std::ranges::count(own.pieces, true, &Piece::held_out));
   REQUIRE(corpus.pieces.size() == held + 12 * (20 - held));
   CHECK(static_cast<std::size_t>(std::ranges::count(corpus.pieces, true, &Piece::held_out)) == held);
+  CHECK(corpus.notes() == own.notes());  // each piece counts once
   std::size_t at = own.pieces.size();
   for (const Piece& p : own.pieces) {
     if (p.held_out) continue;
@@ -127,6 +128,7 @@ TEST_CASE("corpus: training pieces in all keys, held-out pieces as they are") {
     std::vector<std::string> texts{p.text};
     for (int k = 1; k < 12; ++k, ++at) {
       const Piece& moved = corpus.pieces[at];
+      CHECK(moved.transposed);
       CHECK(moved.notes == p.notes);
       CHECK(moved.name.starts_with(p.name));
       // -1, +1, ... -6: moving it back gives the piece again, where no note had to stay within 0..127
@@ -137,4 +139,25 @@ TEST_CASE("corpus: training pieces in all keys, held-out pieces as they are") {
     std::ranges::sort(texts);
     CHECK(std::ranges::adjacent_find(texts) == texts.end());
   }
+}
+
+TEST_CASE("corpus: every codec can be heard in other keys") {
+  for (const CodecKind codec : {CodecKind::multitrack, CodecKind::split, CodecKind::theremin, CodecKind::theremin_compat}) {
+    CAPTURE(codec_name(codec));
+    Corpus corpus = corpus_from_generator(6, 1, {.bars = 4}, {.codec = codec});
+    const auto held = static_cast<std::size_t>(std::ranges::count(corpus.pieces, true, &Piece::held_out));
+    add_keys(corpus, 3);
+    REQUIRE(corpus.pieces.size() == held + 3 * (6 - held));
+    for (std::size_t i = 6; i < corpus.pieces.size(); ++i) CHECK(count_text_notes(corpus.pieces[i].text, codec) == corpus.pieces[i].notes);
+  }
+}
+
+TEST_CASE("corpus: twelve keys up to a million notes, fewer beyond") {
+  CHECK(suggested_keys(0) == 12);
+  CHECK(suggested_keys(1) == 12);
+  CHECK(suggested_keys(1'000'000) == 12);
+  CHECK(suggested_keys(1'000'001) == 11);
+  CHECK(suggested_keys(3'000'000) == 4);
+  CHECK(suggested_keys(12'000'000) == 1);
+  CHECK(suggested_keys(static_cast<std::size_t>(-1)) == 1);
 }

@@ -59,6 +59,9 @@ TEST_CASE("run: the same settings give the same bytes, on one thread and on thre
     CHECK(bytes_of(dir / "a" + file) == bytes_of(dir / "b" + file));
   }
   CHECK(a->train.step == 12);
+  CHECK(a->keys == 12);
+  CHECK(a->notes == small_corpus().notes());
+  CHECK(read_settings(dir / "a")->keys == 12);  // what was chosen is what a resumed run reads
   CHECK(a->held_out.model.count == a->held_out.tokens);
   CHECK(a->held_out.model.mean() < a->held_out.uniform.mean());
   CHECK(bytes_of(dir / "a/model.safetensors").find(dir.root.string()) == std::string::npos);  // no path inside

@@ -52,6 +52,7 @@ RunResult round_figures() {
   r.tokens = 800;
   r.byte_tokens = 84;
   r.vocab_size = 2048;
+  r.keys = 12;
   r.parameters = 123456;
   r.train.step = 250;
   r.train.tokens = 50000;
@@ -80,6 +81,7 @@ TEST_CASE("show: the table of figures, to the letter") {
         "  tokens                     800  (vocabulary 2048)\n"
         "  tokens per note            0.800\n"
         "  notes spelt as bytes       21\n"
+        "  keys heard in training     12\n"
         "  parameters                 123456\n"
         "  trained                    250 steps, 12.5 s, 4000 tokens/s\n"
         "\n"
@@ -104,7 +106,7 @@ TEST_CASE("show: numbers of any size keep the table's lines whole") {
   r.train.seconds = 1e15;
   r.held_out.uniform = {1e15, 1};
   const std::string table = figures_table(Corpus{}, r);
-  CHECK(std::count(table.begin(), table.end(), '\n') == 14);
+  CHECK(std::count(table.begin(), table.end(), '\n') == 15);
   CHECK(table.find("18446744073709551615  (vocabulary 2048)\n") != std::string::npos);
   CHECK(table.find("9000000000000000000 steps, 1000000000000000.0 s, 0 tokens/s\n") != std::string::npos);
 }

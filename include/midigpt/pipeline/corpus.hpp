@@ -32,6 +32,7 @@ struct Piece {
   std::size_t notes = 0;
   std::uint64_t hash = 0;  // hash_music() of the score
   bool held_out = false;
+  bool transposed = false;  // a copy in another key, made by add_keys(): learnt from, not counted
 };
 
 struct SkippedFile {
@@ -50,7 +51,7 @@ struct Corpus {
 
   [[nodiscard]] std::size_t notes() const noexcept {
     std::size_t n = 0;
-    for (const Piece& p : pieces) n += p.notes;
+    for (const Piece& p : pieces) n += p.transposed ? 0 : p.notes;
     return n;
   }
 };
@@ -98,6 +99,13 @@ inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
   }
 }
 
+/// In how many keys to hear a corpus of so many notes: all 12, fewer beyond a million notes, where memory and the time before
+/// the first step count and there is music enough.
+[[nodiscard]] inline int suggested_keys(std::size_t notes) noexcept {
+  constexpr std::size_t k_notes = 12'000'000;  // 300 to 400 MB at the peak
+  return static_cast<int>(std::clamp(k_notes / (std::max)(notes, std::size_t{1}), std::size_t{1}, std::size_t{12}));
+}
+
 /// Adds every training piece in other keys, moved by -1, +1, -2, ... semitones (drums stay), until it is there in `keys`
 /// keys, 1 to 12. The held-out pieces stay as they are. Fewer things to learn by heart: a scale is one scale, not twelve.
 inline void add_keys(Corpus& corpus, int keys) {
@@ -109,6 +117,7 @@ inline void add_keys(Corpus& corpus, int keys) {
       const int semitones = k % 2 == 0 ? k / 2 : -(k + 1) / 2;
       Piece moved = corpus.pieces[i];
       append(moved.name, {semitones > 0 ? " +" : " ", semitones});
+      moved.transposed = true;
       moved.text = to_text(transpose(score, semitones), corpus.codec);
       corpus.pieces.push_back(std::move(moved));
     }

@@ -92,12 +92,12 @@ struct MusicTokenizerOptions {
   return Tokenizer::create(*std::move(model));
 }
 
-/// The pieces as ids, split, and what the figures need.
+/// The pieces as ids, split, and what the figures need: those count each piece once, in its own key.
 struct EncodedCorpus {
   IdPieces train, held_out;
   std::size_t train_notes = 0, held_out_notes = 0;
   std::size_t code_points = 0;
-  std::size_t tokens = 0;       // of all pieces, without BOS and EOS
+  std::size_t tokens = 0;       // without BOS and EOS
   std::size_t byte_tokens = 0;  // those that spell rare characters, four each
   [[nodiscard]] std::size_t notes() const noexcept { return train_notes + held_out_notes; }
 };
@@ -112,10 +112,11 @@ struct EncodedCorpus {
     if (tokenizer.decode(ids) != p.text) {
       return Error{Errc::bad_value, 0, p.name + ": the tokenizer does not give its text back; it was trained for other music or without byte pieces"};
     }
+    (p.held_out ? out.held_out : out.train).add(ids);
+    if (p.transposed) continue;
     for (const std::int32_t id : ids) out.byte_tokens += tokenizer.model().pieces[static_cast<std::size_t>(id)].type == PieceType::byte;
     out.tokens += ids.size();
     for (std::size_t at = 0; at < p.text.size(); ++out.code_points) at += utf8_decode(p.text, at).size;
-    (p.held_out ? out.held_out : out.train).add(ids);
     (p.held_out ? out.held_out_notes : out.train_notes) += p.notes;
   }
   return out;

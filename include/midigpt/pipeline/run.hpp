@@ -52,7 +52,7 @@ struct RunSettings {
   double dropout = 0;
   bool token_features = true;   // tokens know which notes they are made of
   bool merges = true;           // false: one token per character, so per note
-  int keys = 1;                 // in how many keys each training piece is heard, 1 to 12
+  int keys = 0;                 // in how many keys each training piece is heard, 1 to 12; 0: suggested_keys()
   std::int64_t eval_every = 0;  // steps; 0: ten times a run
   int patience = 0;             // evaluations without a better one before it ends; 0: never
   std::uint64_t seed = 1;
@@ -77,7 +77,8 @@ struct RunResult {
   TrainResult train;
   Comparison held_out;
   TokenTrainReport tokenizer;
-  std::size_t code_points = 0, tokens = 0, byte_tokens = 0, notes = 0;
+  std::size_t code_points = 0, tokens = 0, byte_tokens = 0, notes = 0;  // each piece once, in its own key
+  int keys = 1;                                                         // in which the training pieces were heard
   std::int32_t vocab_size = 0;
   std::size_t parameters = 0;
 };
@@ -285,6 +286,7 @@ namespace detail::run {
     if (!saved) return saved.error();
     settings = *saved;
   }
+  if (settings.keys == 0) settings.keys = suggested_keys(corpus.notes());
   add_keys(corpus, settings.keys);
   if (resume) {
     auto model = read_spm_model(folder + "/tokenizer.model");
@@ -305,10 +307,11 @@ namespace detail::run {
   result.tokens = encoded->tokens;
   result.byte_tokens = encoded->byte_tokens;
   result.notes = encoded->notes();
+  result.keys = settings.keys;
   result.vocab_size = tokenizer->vocab_size();
   result.held_out = compare_baselines(encoded->train, encoded->held_out, encoded->held_out_notes, *tokenizer);
-  say(concat({"vocabulary of ", result.vocab_size, " tokens; ", encoded->train.ids.size(), " tokens to learn from, ",
-      encoded->held_out.ids.size(), " held out; ", settings.steps, " steps of ", settings.batch_size, " x ", settings.block_size,
+  say(concat({"vocabulary of ", result.vocab_size, " tokens; ", encoded->train.ids.size(), " tokens to learn from in ", settings.keys,
+      settings.keys == 1 ? " key, " : " keys, ", encoded->held_out.ids.size(), " held out; ", settings.steps, " steps of ", settings.batch_size, " x ", settings.block_size,
       " tokens"}));
 
   auto config = gpt_preset(settings.preset, tokenizer->vocab_size(), settings.block_size);

@@ -53,6 +53,7 @@ inline namespace v0 {
   row("tokens", "%zu  (vocabulary %d)", r.tokens, static_cast<int>(r.vocab_size));
   row("tokens per note", "%.3f", static_cast<double>(r.tokens) / static_cast<double>((std::max)(r.notes, std::size_t{1})));
   row("notes spelt as bytes", "%zu", r.byte_tokens / 4);
+  row("keys heard in training", "%d", r.keys);
   row("parameters", "%zu", r.parameters);
   row("trained", "%lld steps, %.1f s, %.0f tokens/s", static_cast<long long>(r.train.step), r.train.seconds,
       r.train.seconds > 0 ? static_cast<double>(r.train.tokens) / r.train.seconds : 0.0);
