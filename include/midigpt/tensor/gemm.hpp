@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -61,7 +62,7 @@ struct ProductArgs {
 namespace detail::gemm {
 
 inline constexpr std::size_t k_block = 512;  // most rows of a panel used at a time: a strip of A stays in L1
-inline constexpr std::size_t n_block = 512;  // columns at a time: their panels stay in L2
+inline constexpr std::size_t n_block = 384;  // most columns at a time: their panels, and the next ones, stay in L2
 
 /// One stage of a butterfly: swaps element `lane ^ D` between vectors that are D apart.
 template <class S, std::size_t D, std::size_t... lane>
@@ -127,10 +128,17 @@ struct Pack {
   }
 };
 
+/// What a tile calls into L2 for a later one: a row of two vectors, `ldb` further each time, where k & mask is 0.
+template <class T>
+struct Fetch {
+  const T* next;
+  std::size_t mask;
+};
+
 /// MR rows by NV vectors of C. A(i,k) = a[i lda + k], or a[k lda + i] when AT; B(k,j) = b[k ldb + j].
 template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
-[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb, T* c,
-                                        std::size_t ldc, bool accumulate, const T* bias) {
+[[gnu::always_inline]] inline void tile(std::size_t K, const T* a, std::size_t lda, const T* b, std::size_t ldb,
+                                        Fetch<T> fetch, T* c, std::size_t ldc, bool accumulate, const T* bias) {
   using V = typename S::vec;
   constexpr std::size_t W = S::width, line = 64 / sizeof(T), ahead = 8;
   constexpr std::size_t groups = AT ? 1 : (MR + 2) / 3;  // a pointer for every three rows
@@ -155,6 +163,11 @@ template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
     for (std::size_t x = 0; x < NV; ++x) right[x] = *reinterpret_cast<const V*>(b + x * W);
 #pragma GCC unroll 2
     for (std::size_t x = 0; x < NV * W; x += line) __builtin_prefetch(next_b + x);
+    if ((k & fetch.mask) == 0) {
+#pragma GCC unroll 2
+      for (std::size_t x = 0; x < NV * W; x += line) __builtin_prefetch(fetch.next + x, 0, 2);
+      fetch.next += ldb;
+    }
     if constexpr (AT) {
       __builtin_prefetch(next_a);
       __builtin_prefetch(next_a + MR - 1);
@@ -192,12 +205,13 @@ template <class S, std::size_t MR, std::size_t NV, bool AT, class T>
 /// As tile(), for a number of rows known at run time: S::tile_rows, 8 or 4.
 template <class S, std::size_t NV, bool AT, class T>
 [[gnu::always_inline]] inline void tile_any(std::size_t rows, std::size_t K, const T* a, std::size_t lda, const T* b,
-                                            std::size_t ldb, T* c, std::size_t ldc, bool accumulate, const T* bias) {
-  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+                                            std::size_t ldb, Fetch<T> fetch, T* c, std::size_t ldc, bool accumulate,
+                                            const T* bias) {
+  if (rows == S::tile_rows) return tile<S, S::tile_rows, NV, AT>(K, a, lda, b, ldb, fetch, c, ldc, accumulate, bias);
   if constexpr (S::tile_rows > 8) {
-    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+    if (rows == 8) return tile<S, 8, NV, AT>(K, a, lda, b, ldb, fetch, c, ldc, accumulate, bias);
   }
-  tile<S, 4, NV, AT>(K, a, lda, b, ldb, c, ldc, accumulate, bias);
+  tile<S, 4, NV, AT>(K, a, lda, b, ldb, fetch, c, ldc, accumulate, bias);
 }
 
 /// The next number of rows for tile_any() when `left` remain, such that fewer than 4 remain in the end as rarely as can
@@ -218,11 +232,17 @@ struct Right {
   std::size_t ld = 0;
 };
 
+/// Where a strip's tiles find what they fetch for later ones: so far in B from what they read themselves.
+struct Ahead {
+  std::ptrdiff_t rows = 0, columns = 0;
+  std::size_t mask = ~std::size_t{0};  // of Fetch
+};
+
 /// One strip of `height` rows, of which `rows` count, times columns [0, N).
 template <class S, bool AT, class T>
 [[gnu::always_inline]] inline void strip(std::size_t height, std::size_t rows, std::size_t N, std::size_t K, const T* a,
-                                         std::size_t lda, const Right<T>& right, T* c, std::size_t ldc, bool accumulate,
-                                         const T* bias) {
+                                         std::size_t lda, const Right<T>& right, const Ahead& ahead, T* c,
+                                         std::size_t ldc, bool accumulate, const T* bias) {
   constexpr std::size_t W = S::width, NR = 2 * W;
   alignas(64) T edge[S::tile_rows * NR];
   alignas(64) T edge_bias[NR];
@@ -240,11 +260,14 @@ template <class S, bool AT, class T>
       bias_at = edge_bias;
     }
     T* out = through_edge ? edge : c + j;
-    const std::size_t ld = through_edge ? NR : ldc, ldb = lies ? right.ld : w;
+    const std::size_t ld = through_edge ? NR : ldc, ldb = lies ? right.ld : w, column = lies ? 1 : right.panel_K;
+    const Fetch<T> fetch{b + ahead.rows * static_cast<std::ptrdiff_t>(ldb) +
+                             ahead.columns * static_cast<std::ptrdiff_t>(column),
+                         ahead.mask};
     if (wide)
-      tile_any<S, 2, AT>(height, K, a, lda, b, ldb, out, ld, accumulate && !through_edge, bias_at);
+      tile_any<S, 2, AT>(height, K, a, lda, b, ldb, fetch, out, ld, accumulate && !through_edge, bias_at);
     else
-      tile_any<S, 1, AT>(height, K, a, lda, b, ldb, out, ld, accumulate && !through_edge, bias_at);
+      tile_any<S, 1, AT>(height, K, a, lda, b, ldb, fetch, out, ld, accumulate && !through_edge, bias_at);
     if (through_edge) {
       for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t x = 0; x < n; ++x) {
@@ -263,10 +286,11 @@ struct Multiply {
     const std::size_t N = right->N, K = right->K, row = p->transposed ? 1 : p->lda, column = p->transposed ? p->lda : 1;
     alignas(64) T few[k_block * 4];  // the last rows of A, fewer than 4, as columns
     alignas(64) T last[k_block * NR];
-    const std::size_t blocks = (std::max)((K + k_block - 1) / k_block, std::size_t{1}),
-                      most = (K + blocks - 1) / blocks;
-    for (std::size_t j = 0; j < N; j += n_block) {
-      const std::size_t n = (std::min)(n_block, N - j);
+    const auto divide_up = [](std::size_t x, std::size_t by) { return (std::max)((x + by - 1) / by, std::size_t{1}); };
+    const std::size_t blocks = divide_up(K, k_block), most = (K + blocks - 1) / blocks,
+                      wide = divide_up(divide_up(N, divide_up(N, n_block)), NR) * NR;  // blocks of equal size
+    for (std::size_t j = 0; j < N; j += wide) {
+      const std::size_t n = (std::min)(wide, N - j);
       for (std::size_t block = 0; block < blocks; ++block) {
         const std::size_t k = block * most, depth = (std::min)(most, K - k);
         Right<T> part{.panel_K = right->panel_rows, .first_row = right->first_row + k, .last = last, .ld = right->ld};
@@ -284,6 +308,15 @@ struct Multiply {
           const std::size_t height = tile_height<S>(p->M - i), rows = (std::min)(height, p->M - i);
           const T* a = p->a + i * row + k * column;
           T* c = p->c + i * p->ldc + j;
+          Ahead ahead;  // this strip's share of the next block; of the first one, which nobody fetched, the next panel
+          if (i + j + k == 0 && n > NR) {
+            ahead = {.columns = NR, .mask = 0};
+          } else if (block + 1 < blocks || j + n < N) {
+            const auto to = static_cast<std::ptrdiff_t>(block + 1 < blocks ? k + most : 0);
+            ahead.rows = to - static_cast<std::ptrdiff_t>(k) + static_cast<std::ptrdiff_t>(most * i / p->M);
+            ahead.columns = to > 0 ? 0 : static_cast<std::ptrdiff_t>(n);
+            ahead.mask = std::bit_floor(p->M / rows) - 1;
+          }
           const bool gathered = rows < height;
           if (gathered) {
             for (std::size_t d = 0; d < depth; ++d) {
@@ -291,10 +324,10 @@ struct Multiply {
             }
           }
           if (gathered || p->transposed) {
-            strip<S, true>(height, rows, n, depth, gathered ? few : a, gathered ? 4 : p->lda, part, c, p->ldc,
-                           accumulate, bias);
+            strip<S, true>(height, rows, n, depth, gathered ? few : a, gathered ? 4 : p->lda, part, ahead, c,
+                           p->ldc, accumulate, bias);
           } else {
-            strip<S, false>(height, rows, n, depth, a, p->lda, part, c, p->ldc, accumulate, bias);
+            strip<S, false>(height, rows, n, depth, a, p->lda, part, ahead, c, p->ldc, accumulate, bias);
           }
           i += rows;
         }
