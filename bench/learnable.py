@@ -61,6 +61,7 @@ def draw(curves, seconds):
         colour, dashes = WAYS[name][1:]
         points = " ".join(f"{x_of(x):.1f},{y_of(y):.1f}" for x, y in curves[name] if y <= top)
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
+        out.append(f'<circle cx="{x_of(curves[name][-1][0]):.1f}" cy="{y_of(y):.1f}" r="3" fill="{colour}"/>')
         at = min(y_of(y) + 4, at - 14)
         out.append(f'<g fill="{colour}">{text(WIDTH - RIGHT + 6, at, "start", name)}</g>')
     return "\n".join(out) + "\n</svg>\n"
