@@ -3,7 +3,8 @@
 
   learnable.py MIDIGPT FOLDER OUT [SECONDS]
 
-Each way is one run of `MIDIGPT train FOLDER --threads 1 --seconds SECONDS` (900) into OUT/<way>; a run that is there is kept.
+Each way is one run of `MIDIGPT train FOLDER --threads 1 --seconds SECONDS` (900) into OUT/<way>, by the wall clock, so
+leave it a core to itself; a run that is there is kept.
 Prints bits per note of the held-out pieces (of the best model, which is the one a run keeps) and writes OUT/curves.svg.
 """
 import csv
@@ -77,4 +78,6 @@ def main(midigpt, folder, out, seconds="900"):
         f.write(draw(curves, float(seconds)))
 
 
+if len(sys.argv) not in (4, 5):
+    sys.exit(__doc__)
 main(*sys.argv[1:])
