@@ -7,6 +7,8 @@
 
 #include <midigpt/nn/gpt.hpp>
 
+#include <support/worst.hpp>
+
 using namespace midigpt;
 
 namespace {
@@ -37,10 +39,10 @@ std::vector<Tensor<float>> gradients(const Gpt<float>& model) {
 }
 
 double distance(const std::vector<Tensor<float>>& a, const std::vector<Tensor<float>>& b) {
-  double worst = 0;
+  Worst worst;
   for (std::size_t i = 0; i < a.size(); ++i)
-    worst = (std::max)(worst, static_cast<double>((a[i].map() - b[i].map()).norm() / (b[i].map().norm() + 1e-4f)));
-  return worst;
+    worst(static_cast<double>((a[i].map() - b[i].map()).norm() / (b[i].map().norm() + 1e-4f)));
+  return worst.error;
 }
 
 }  // namespace

@@ -10,6 +10,8 @@
 
 #include <midigpt/tensor/ops.hpp>
 
+#include <support/worst.hpp>
+
 #include "slopes.hpp"
 
 using namespace midigpt;
@@ -94,6 +96,74 @@ TEST_CASE("gpt: every gradient of a 2-layer model agrees with finite differences
   }
   std::string where;
   CHECK(worst_slope_of<EigenProduct>(k_small, {}, 3, 9, where) <= 1e-5);
+}
+
+TEST_CASE("gpt: init() is GPT-2's: deviations 0.02 and 0.02 / sqrt(2 n_layer), norms one, biases zero") {
+  Gpt<float> model({.n_layer = 8, .n_head = 2, .n_embd = 32, .block_size = 64, .vocab_size = 100, .tie_weights = false},
+                   random_features(100, 40, 1));
+  model.init(5);
+  int drawn = 0;
+  for (const auto& p : std::as_const(model).parameters()) {
+    CAPTURE(p.name);
+    if (p.name.ends_with("bias") || p.name.find("ln_") != std::string::npos) {
+      for (const float v : p.value.span()) CHECK(v == (p.name.ends_with("bias") ? 0.0f : 1.0f));
+      continue;
+    }
+    double sum = 0, squares = 0;
+    for (const float v : p.value.span()) {
+      sum += static_cast<double>(v);
+      squares += static_cast<double>(v) * static_cast<double>(v);
+    }
+    const double n = static_cast<double>(p.value.size()), want = p.name.ends_with("c_proj.weight") ? 0.02 / 4 : 0.02;
+    CHECK(std::sqrt(squares / n) == doctest::Approx(want).epsilon(5 / std::sqrt(2 * n)));
+    CHECK(std::abs(sum / n) <= 5 * want / std::sqrt(n));
+    ++drawn;
+  }
+  CHECK(drawn == 4 + 4 * 8);
+}
+
+TEST_CASE("gpt: float equals double to 1e-5 over several blocks of attention, tied and untied, on every instruction set") {
+  for (const bool tied : {true, false}) {
+    for (const std::size_t time : {1u, 16u, 33u, 70u}) {
+      GptConfig config{.n_layer = 2, .n_head = 3, .n_embd = 48, .block_size = 70, .vocab_size = 131, .tie_weights = tied};
+      Gpt<double> exact = random_gpt<double>(config);
+      Gpt<float> model(config);
+      for (std::size_t k = 0; k < model.parameters().size(); ++k) {
+        auto& p = model.parameters()[k];
+        auto& e = exact.parameters()[k].value;
+        for (std::size_t i = 0; i < p.value.size(); ++i) e[i] = static_cast<double>(p.value[i] = static_cast<float>(e[i]));
+      }
+      const World world = random_world(3, time, config.vocab_size, time);
+      ThreadPool pool(2);
+      GptWorkspace<double> workspace;
+      std::vector<double> want(3 * time * 131);
+      exact.logits(world.ids, 3, time, std::span<double>(want), workspace, pool);
+      const double loss = exact.loss_and_gradients(world.batch(), workspace, pool).mean();
+      for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
+        CAPTURE(tied);
+        CAPTURE(time);
+        CAPTURE(isa_name(static_cast<Isa>(isa)));
+        GptWorkspace<float> fast({.isa = static_cast<Isa>(isa)});
+        std::vector<float> logits(want.size());
+        model.logits(world.ids, 3, time, std::span<float>(logits), fast, pool);
+        Worst worst;
+        for (std::size_t i = 0; i < want.size(); ++i) worst(std::abs(static_cast<double>(logits[i]) - want[i]));
+        CHECK(worst.error <= 1e-5);
+        CHECK(model.loss_and_gradients(world.batch(), fast, pool).mean() == doctest::Approx(loss).epsilon(1e-6));
+        for (std::size_t k = 0; k < model.parameters().size(); ++k) {
+          const auto& g = model.parameters()[k].grad;
+          const auto& e = exact.parameters()[k].grad;
+          CAPTURE(model.parameters()[k].name);
+          double difference = 0, norm = 0;
+          for (std::size_t i = 0; i < g.size(); ++i) {
+            difference += (static_cast<double>(g[i]) - e[i]) * (static_cast<double>(g[i]) - e[i]);
+            norm += e[i] * e[i];
+          }
+          CHECK(std::sqrt(difference) <= 1e-5 * std::sqrt(norm) + 1e-9);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("gpt: the fast passes equal the same net written with the tape's operations") {
@@ -242,19 +312,21 @@ TEST_CASE("gpt: one token at a time gives the logits of the whole sequence, with
     std::vector<double> all(40 * 300), one(300), folded(300);
     model.logits(world.ids, 1, 40, std::span<double>(all), workspace, pool);
     KvCache<double> cache(model.config()), plain_cache(plain.config());
-    double worst = 0;
+    Worst worst;
     const auto compare = [&](std::size_t t) {
       model.step(world.ids[t], cache, std::span<double>(one));
       plain.step(world.ids[t], plain_cache, std::span<double>(folded));
-      for (std::size_t v = 0; v < 300; ++v)
-        worst = (std::max)({worst, std::abs(one[v] - all[t * 300 + v]), std::abs(folded[v] - one[v])});
+      for (std::size_t v = 0; v < 300; ++v) {
+        worst(std::abs(one[v] - all[t * 300 + v]));
+        worst(std::abs(folded[v] - one[v]));
+      }
     };
     for (std::size_t t = 0; t < 40; ++t) compare(t);
     CHECK(cache.full());
     cache.truncate(7);
     plain_cache.truncate(7);
     for (std::size_t t = 7; t < 12; ++t) compare(t);
-    CHECK(worst <= 1e-12);
+    CHECK(worst.error <= 1e-12);
     CHECK(plain.features().n_features == 0);
   }
 }

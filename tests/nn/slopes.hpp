@@ -9,7 +9,9 @@
 #include <midigpt/core/rng.hpp>
 #include <midigpt/nn/module.hpp>
 
-/// The worst relative error of sampled slopes of every parameter against five-point differences: gradients() fills the
+#include <support/worst.hpp>
+
+/// The worst relative error of sampled slopes of every parameter, of those that are not 0 where there are any, against five-point differences: gradients() fills the
 /// gradients and returns the loss, loss() returns it alone. `where` becomes the parameter's name. Infinite where the two
 /// do not agree on the loss.
 template <class Model, class F, class G>
@@ -18,12 +20,18 @@ double worst_slope(Model& model, const F& gradients, const G& loss, std::string&
   if (!(std::abs(at_start - loss()) <= 1e-12 * std::abs(at_start))) return HUGE_VAL;
   std::vector<midigpt::Tensor<double>> grads;
   for (const auto& p : model.parameters()) grads.push_back(p.grad);
-  double worst = 0;
+  Worst worst;
   midigpt::Rng rng(6);
   for (std::size_t k = 0; k < grads.size(); ++k) {
     auto& p = model.parameters()[k];
-    for (int sample = 0; sample < 6; ++sample) {
-      const std::size_t i = rng.below(static_cast<std::uint32_t>(p.value.size()));
+    std::vector<std::size_t> sloping;
+    for (std::size_t i = 0; i < grads[k].size(); ++i) {
+      if (grads[k][i] != 0) sloping.push_back(i);
+    }
+    for (int sample = 0; sample < 8; ++sample) {
+      const bool any = sample == 7 || sloping.empty();
+      const std::size_t i = any ? rng.below(static_cast<std::uint32_t>(p.value.size()))
+                                : sloping[rng.below(static_cast<std::uint32_t>(sloping.size()))];
       const double x = p.value[i], h = 1e-3;
       const auto at = [&](double step) {
         p.value[i] = x + step;
@@ -32,12 +40,10 @@ double worst_slope(Model& model, const F& gradients, const G& loss, std::string&
       const double numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), analytic = grads[k][i];
       p.value[i] = x;
       const double difference = std::abs(numeric - analytic);
-      const double relative = difference <= 1e-9 ? 0 : difference / (std::max)(std::abs(numeric), std::abs(analytic));
-      if (relative > worst) {
-        worst = relative;
-        where = p.name;
-      }
+      const double before = worst.error;
+      worst(difference <= 1e-9 ? 0 : difference / (std::max)(std::abs(numeric), std::abs(analytic)));
+      if (worst.error > before) where = p.name;
     }
   }
-  return worst;
+  return worst.error;
 }

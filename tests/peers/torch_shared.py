@@ -43,4 +43,8 @@ def finish(main, doc, variable, test_case):
     print(f"torch {torch.__version__}: {data.size} numbers, the last {data[-1]:.6f}")
     if len(sys.argv) > 2:
         environment = dict(os.environ, **{variable: os.path.abspath(sys.argv[1])})
-        sys.exit(subprocess.run([sys.argv[2], f"--test-case={test_case}"], env=environment).returncode)
+        run = subprocess.run([sys.argv[2], f"--test-case={test_case}"], env=environment, stdout=subprocess.PIPE, text=True)
+        print(run.stdout, end="")
+        if " 1 passed" not in run.stdout:
+            sys.exit(f"no test case '{test_case}' has passed")
+        sys.exit(run.returncode)

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -65,6 +66,38 @@ TEST_CASE("run: the same settings give the same bytes, on one thread and on thre
   CHECK(a->held_out.model.count == a->held_out.tokens);
   CHECK(a->held_out.model.mean() < a->held_out.uniform.mean());
   CHECK(bytes_of(dir / "a/model.safetensors").find(dir.root.string()) == std::string::npos);  // no path inside
+}
+
+TEST_CASE("run: 10,000 steps on the generator's music: the loss falls and stays finite, the memory stays flat") {
+  const TempRun dir;
+  ThreadPool pool(2);
+  const Corpus corpus = corpus_from_generator(400, 1, {.bars = 8, .style = DiceStyle::melody});
+  RunSettings settings{.preset = "nano", .block_size = 32, .batch_size = 2, .steps = 10000, .token_features = false, .keys = 1, .eval_every = 1000};
+  const auto resident = [] {  // bytes; 0 where the system does not say
+    std::size_t total = 0, pages = 0;
+    if (std::FILE* f = std::fopen("/proc/self/statm", "r"); f != nullptr) {
+      if (std::fscanf(f, "%zu %zu", &total, &pages) != 2) pages = 0;
+      std::fclose(f);
+    }
+    return pages * 4096;
+  };
+  std::size_t early = 0, late = 0, unsound = 0;
+  double first = 0, last = 0;  // mean loss of 1,000 steps
+  RunHooks hooks;
+  hooks.on_step = [&](const StepReport& r) {
+    if (r.step == 1001) early = resident();
+    if (r.step == 10000) late = resident();
+    unsound += std::isfinite(r.loss) && std::isfinite(r.grad_norm) ? 0u : 1u;
+    if (r.step <= 1000) first += r.loss / 1000;
+    if (r.step > 9000) last += r.loss / 1000;
+  };
+  const auto result = train_run(corpus, settings, dir / "long", pool, hooks);
+  REQUIRE(result);
+  CHECK(result->train.step == 10000);
+  CHECK(unsound == 0);
+  CHECK(last < 0.7 * first);
+  CHECK(late <= early + (std::size_t{1} << 20));
+  MESSAGE("training loss " << first << " to " << last << " nats per token, resident " << early / 1024 << " to " << late / 1024 << " KiB");
 }
 
 TEST_CASE("run: stopped and resumed ends in the bytes of never having stopped") {

@@ -7,6 +7,8 @@
 
 #include <midigpt/core/rng.hpp>
 
+#include <support/worst.hpp>
+
 using namespace midigpt;
 
 namespace {
@@ -21,7 +23,7 @@ std::vector<T> random_numbers(std::size_t n, Rng& rng) {
 /// The largest difference from Eigen over random shapes, transpositions, biases and partial factors.
 template <class T>
 double worst_difference(Isa isa, std::uint64_t seeds) {
-  double worst = 0;
+  Worst worst;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     Rng rng(seed, 1);
     const std::size_t M = 1 + rng.below(60), N = seed % 10 == 1 ? 380 + rng.below(500) : 1 + rng.below(100),
@@ -52,9 +54,9 @@ double worst_difference(Isa isa, std::uint64_t seeds) {
     PackedProduct::multiply(isa, p, part);
     p.c = want.data();
     EigenProduct::multiply(isa, p, part);
-    for (std::size_t i = 0; i < c.size(); ++i) worst = (std::max)(worst, std::abs(static_cast<double>(c[i] - want[i])));
+    for (std::size_t i = 0; i < c.size(); ++i) worst(std::abs(static_cast<double>(c[i] - want[i])));
   }
-  return worst;
+  return worst.error;
 }
 
 }  // namespace

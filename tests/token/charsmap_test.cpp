@@ -1,31 +1,13 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
-#include <map>
 #include <string>
 #include <string_view>
 
-#include <midigpt/core/rng.hpp>
 #include <midigpt/token/charsmap.hpp>
 #include <midigpt/token/charsmap_builder.hpp>
 
 using namespace midigpt;
-
-namespace {
-
-CharsmapRules random_rules(Rng& rng) {
-  CharsmapRules rules;
-  const int n = rng.between(1, 60);
-  for (int i = 0; i < n; ++i) {
-    std::string key, text;
-    for (int k = rng.between(1, 5); k > 0; --k) key += static_cast<char>(rng.between(0, 3) == 0 ? rng.between(-128, -1) : rng.between('a', 'd'));
-    for (int k = rng.between(0, 3); k > 0; --k) text += static_cast<char>(rng.between('p', 's'));
-    rules.emplace_back(key, text);
-  }
-  return rules;
-}
-
-}  // namespace
 
 TEST_CASE("charsmap: the empty blob is the identity, a short or torn one is an error") {
   CHECK(Charsmap::create("")->is_identity());
@@ -53,28 +35,4 @@ TEST_CASE("charsmap: a map with any byte replaced never reads outside and never 
     }
   }
   CHECK(matched > 0);
-}
-
-TEST_CASE("charsmap builder: a compiled map finds the longest key, as a search through the rules does") {
-  int wrong = 0;
-  for (std::uint64_t seed = 0; seed < 300; ++seed) {
-    Rng rng(seed);
-    const CharsmapRules rules = random_rules(rng);
-    std::map<std::string, std::string> first;
-    for (const auto& [key, text] : rules) first.emplace(key, text);  // of equal keys the first counts
-    const auto map = Charsmap::create(compile_charsmap(rules));
-    REQUIRE(map);
-    std::map<std::string, std::string> read_back;
-    map->for_each([&](std::string_view key, std::string_view text) { read_back.emplace(key, text); });
-    wrong += read_back != first;
-    for (int i = 0; i < 100; ++i) {
-      std::string text;
-      for (int k = rng.between(1, 8); k > 0; --k) text += static_cast<char>(rng.between(0, 3) == 0 ? rng.between(-128, -1) : rng.between('a', 'd'));
-      std::size_t want = 0;
-      for (std::size_t n = 1; n <= text.size(); ++n) want = first.contains(text.substr(0, n)) ? n : want;
-      const CharsmapMatch got = map->longest(text);
-      wrong += got.bytes != want || (want != 0 && got.replacement != first[text.substr(0, want)]);
-    }
-  }
-  CHECK(wrong == 0);
 }

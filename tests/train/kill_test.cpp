@@ -8,7 +8,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <thread>
 
 #include <train/trainer_run.hpp>
@@ -39,8 +38,7 @@ pid_t start_training(const std::string& folder, std::size_t threads) {
 }  // namespace
 
 TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with the bytes of a run left alone") {
-  const bool slow = std::getenv("MIDIGPT_SLOW_TESTS") != nullptr;
-  const int kills_wanted = slow ? 20 : 3;
+  constexpr int kills_wanted = 20;
   TestFolder whole("kill_whole");
   int status = 0;
   const auto begin = std::chrono::steady_clock::now();
@@ -49,9 +47,10 @@ TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with t
   const auto whole_us =
       std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin).count();
   Rng rng(static_cast<std::uint64_t>(whole_us));  // moments that no two test runs share
-  int kills = 0, readable = 0, attempts = 0;
+  int kills = 0, attempts = 0, with_state = 0;
   while (kills < kills_wanted && attempts++ < 200) {
     TestFolder folder("kill");
+    bool saved = false;
     for (bool done = false; !done;) {
       const pid_t child = start_training(folder.path, 1 + static_cast<std::size_t>(kills) % 2);
       const bool let_live = kills >= kills_wanted;
@@ -60,13 +59,15 @@ TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with t
       if (!let_live) ::kill(child, SIGKILL);
       REQUIRE(::waitpid(child, &status, 0) > 0);
       if (WIFSIGNALED(status)) {
+        REQUIRE(WTERMSIG(status) == SIGKILL);
         ++kills;
         const bool state = std::filesystem::exists(folder.path + "/resume.safetensors");
         const bool model = std::filesystem::exists(folder.path + "/model.safetensors");
-        readable += (!state || read_safetensors(folder.path + "/resume.safetensors")) &&
-                            (!model || load_model(folder.path + "/model.safetensors"))
-                        ? 1
-                        : 0;
+        CHECK(state >= saved);  // the old file or the new one, never neither and never a torn one
+        if (state) CHECK(read_safetensors(folder.path + "/resume.safetensors"));
+        if (model) CHECK(load_model(folder.path + "/model.safetensors"));
+        with_state += state ? 1 : 0;
+        saved = state;
       } else {
         REQUIRE(WEXITSTATUS(status) == 0);
         done = true;
@@ -78,8 +79,8 @@ TEST_CASE("trainer: killed with -9 at random moments and resumed, it ends with t
     }
   }
   CHECK(kills >= kills_wanted);
-  CHECK(readable == kills);  // the old file or the new one, never a torn one
-  MESSAGE("killed " << kills << " times over " << attempts << " runs");
+  CHECK(with_state >= kills_wanted / 4);
+  MESSAGE("killed " << kills << " times over " << attempts << " runs, " << with_state << " times with a state on disk");
 }
 
 #endif

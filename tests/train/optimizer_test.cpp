@@ -1,5 +1,7 @@
 #include <midigpt/train/optimizer.hpp>
 
+#include <support/worst.hpp>
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -60,16 +62,16 @@ TEST_CASE("optimizer: AdamW agrees with the algorithm written out, decay only wh
     optimizer_f.step(lr, scale, pool);
   }
   CHECK(optimizer.steps() == 20);
-  double worst = 0, worst_f = 0;
+  Worst worst, worst_f;
   std::size_t k = 0;
   for (std::size_t p = 0; p < 2; ++p) {
     for (std::size_t i = 0; i < parameters[p].value.size(); ++i, ++k) {
-      worst = (std::max)(worst, std::abs(parameters[p].value[i] - want[k].w));
-      worst_f = (std::max)(worst_f, std::abs(static_cast<double>(single[p].value[i]) - want[k].w));
+      worst(std::abs(parameters[p].value[i] - want[k].w));
+      worst_f(std::abs(static_cast<double>(single[p].value[i]) - want[k].w));
     }
   }
-  CHECK(worst < 1e-13);
-  CHECK(worst_f < 2e-6);
+  CHECK(worst.error < 1e-13);
+  CHECK(worst_f.error < 2e-6);
 }
 
 TEST_CASE("optimizer: the first step of AdamW moves each number by the rate, whatever its gradient") {

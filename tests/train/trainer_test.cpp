@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <support/worst.hpp>
 #include <train/trainer_run.hpp>
 
 using namespace midigpt;
@@ -66,24 +67,33 @@ TEST_CASE("trainer: evaluation is exact: every held-out token once, whatever the
 
 TEST_CASE("trainer: accumulating micro-batches is the gradient of the whole batch") {
   std::vector<Gpt<float>> models;
+  double loss = 0, norm = 0;
   for (const int parts : {1, 2, 4}) {
     TestRun run(1, 0.0f);
     auto options = TestRun::options();
     options.batch_size = 8 / parts;
     options.accumulation = parts;
     Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
-    for (int i = 0; i < 5; ++i) REQUIRE(trainer.step());
+    for (int i = 0; i < 5; ++i) {
+      REQUIRE(trainer.step());
+      if (i > 0) continue;
+      if (parts == 1) {
+        loss = trainer.last_step().loss;
+        norm = trainer.last_step().grad_norm;
+      }
+      CHECK(trainer.last_step().loss == doctest::Approx(loss).epsilon(1e-6));
+      CHECK(trainer.last_step().grad_norm == doctest::Approx(norm).epsilon(1e-6));
+    }
     models.push_back(run.model);
   }
   for (std::size_t m = 1; m < 3; ++m) {
-    double worst = 0;
+    Worst worst;
     for (std::size_t i = 0; i < models[0].parameters().size(); ++i) {
       for (std::size_t j = 0; j < models[0].parameters()[i].value.size(); ++j) {
-        worst = (std::max)(worst, static_cast<double>(std::abs(models[0].parameters()[i].value[j] -
-                                                               models[m].parameters()[i].value[j])));
+        worst(static_cast<double>(std::abs(models[0].parameters()[i].value[j] - models[m].parameters()[i].value[j])));
       }
     }
-    CHECK(worst < 2e-3);  // AdamW turns the rounding of a gradient near zero into a step of some size
+    CHECK(worst.error < 2e-3);  // AdamW turns the rounding of a gradient near zero into a step of some size
   }
 }
 
@@ -216,6 +226,12 @@ TEST_CASE("trainer: the best model is kept, not the last, and patience ends the 
   TestRun again;
   Trainer judge(best->model, again.data, again.held_out, again.pool, TestRun::options());
   CHECK(judge.evaluate().mean() == doctest::Approx(result->best.mean()).epsilon(1e-5));
+  const Bytes state = folder.file("resume.safetensors");
+  TestRun more(1, 0.0f);
+  Trainer resumed(more.model, two, more.held_out, more.pool, options);
+  REQUIRE(resumed.resume());
+  CHECK(resumed.run().value().ending == Ending::patience);  // what has ended stays as it is
+  CHECK(folder.file("resume.safetensors") == state);
 }
 
 TEST_CASE("trainer: numbers that stop being sound end the run by name and leave the saved model") {
@@ -233,8 +249,8 @@ TEST_CASE("trainer: numbers that stop being sound end the run by name and leave 
   CHECK(result->step == 10);
   CAPTURE(result->message);
   CHECK(result->message.starts_with("step 11: "));
-  CHECK(result->message.find(run.model.parameters()[5].name) != std::string::npos);
   CHECK(result->message.find("learning rate") != std::string::npos);
+  CHECK(result->message.find("'" + run.model.parameters()[5].name + "' is no longer finite") != std::string::npos);
   CHECK(load_model(folder.path + "/model.safetensors"));
   TestRun fresh;
   Trainer next(fresh.model, fresh.data, fresh.held_out, fresh.pool, TestRun::options(folder.path));
@@ -246,17 +262,42 @@ TEST_CASE("trainer: numbers that stop being sound end the run by name and leave 
   CHECK(goes_on.run()->ending == Ending::steps);
 }
 
-TEST_CASE("trainer: a rate far too high is noticed") {
+TEST_CASE("trainer: an update that breaks the model is noticed before anything is written, whoever would write next") {
+  TestFolder folder("exploded");
   TestRun run(1, 0.0f);
-  auto options = TestRun::options();
-  options.steps = 500;
-  options.clip = 0;
-  options.schedule = {.kind = Schedule::constant, .lr = 1e4, .warmup = 0};
-  Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
-  auto result = trainer.run();
-  REQUIRE(result);
-  CHECK(result->ending == Ending::diverged);
-  CHECK(result->message.find("lower learning rate") != std::string::npos);
+  auto options = TestRun::options(folder.path);
+  options.eval_every = 0;
+  REQUIRE(Trainer(run.model, run.data, run.held_out, run.pool, options).run());
+  const Bytes model = folder.file("model.safetensors"), state = folder.file("resume.safetensors");
+  enum Writer { evaluation, evaluation_of_nothing, interval, ctrl_c, nobody };
+  for (const Writer writer : {evaluation, evaluation_of_nothing, interval, ctrl_c, nobody}) {
+    for (const double lr : {3.0, 1e4, 1e30}) {
+      CAPTURE(static_cast<int>(writer));
+      CAPTURE(lr);
+      REQUIRE(write_file_atomic(folder.path + "/model.safetensors", model));
+      REQUIRE(write_file_atomic(folder.path + "/resume.safetensors", state));
+      TestRun next(1, 0.0f);
+      const EvalSet nothing(IdPieces{}, 32, 1, 2);
+      std::atomic<bool> stop{false};
+      options.steps = 200;
+      options.clip = 0;
+      options.schedule = {.kind = Schedule::constant, .lr = lr, .warmup = 0};
+      options.eval_every = writer == evaluation || writer == evaluation_of_nothing ? 1 : 0;
+      options.save_every = writer == interval ? 1 : 0;
+      options.stop = writer == ctrl_c ? &stop : nullptr;
+      options.on_step = [&](const StepReport& r) { stop = r.step == 31; };
+      Trainer trainer(next.model, next.data, writer == evaluation_of_nothing ? nothing : next.held_out, next.pool, options);
+      REQUIRE(trainer.resume());
+      const TrainResult result = trainer.run().value();
+      CAPTURE(result.message);
+      CHECK(result.ending == Ending::diverged);
+      CHECK(result.message.starts_with(concat({"step ", writer == nobody ? 32 : 31, ": "})));
+      CHECK(result.message.find("'") != std::string::npos);
+      CHECK(result.message.find("lower learning rate (now " + json_number(lr)) != std::string::npos);
+      CHECK(folder.file("model.safetensors") == model);
+      CHECK(folder.file("resume.safetensors") == state);
+    }
+  }
 }
 
 TEST_CASE("trainer: a time limit ends it, a folder that is not there is an error, long rows are refused") {

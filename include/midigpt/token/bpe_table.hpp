@@ -353,7 +353,7 @@ class BpeTable {
       before = text;
     }
     if (all.size() >= k_max_base) return false;
-    return lay_out(all);
+    return all.empty() || lay_out(all);  // a model of bytes or unknowns has no characters
   }
 
   /// The bases: for the beginnings with most continuations first, then the small ones fill the gaps.

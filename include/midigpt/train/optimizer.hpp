@@ -89,6 +89,20 @@ class AdamW {
     return nullptr;
   }
 
+  /// The parameter whose gradient has the largest norm. Requires: there is one.
+  [[nodiscard]] const Parameter<T>& find_largest_gradient() const noexcept {
+    std::size_t at = 0;
+    double most = -1;
+    for (std::size_t p = 0; p < parameters_.size(); ++p) {
+      const double sum = sum_of_squares(std::as_const(parameters_[p].grad).span());
+      if (sum > most) {
+        most = sum;
+        at = p;
+      }
+    }
+    return parameters_[at];
+  }
+
   /// One update with gradients times `grad_scale` (clipping) at rate `lr`.
   void step(double lr, double grad_scale, ThreadPool& pool) {
     ++steps_;

@@ -182,7 +182,7 @@ class Trainer {
   [[nodiscard]] const std::string& message() const noexcept { return message_; }
 
   /// Takes up the state in folder/resume.safetensors. The corpus, the model's shape, the seed and the batch must be the
-  /// same.
+  /// same; steps, schedule, AdamW's options, clipping and the intervals may be others, and hold from here on.
   [[nodiscard, gnu::cold]] Result<void> resume() {
     auto file = read_safetensors(options_.folder + "/resume.safetensors");
     if (!file) return file.error();
@@ -203,6 +203,10 @@ class Trainer {
     mark_tokens_ = 0;
     steps_here_ = 0;
     while (optimizer_.steps() < options_.steps) {
+      if (options_.patience > 0 && stale_ >= options_.patience) {  // of an earlier run, too
+        result.ending = Ending::patience;
+        break;
+      }
       if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
         result.ending = Ending::stopped;
         break;
@@ -220,29 +224,31 @@ class Trainer {
       ++since_eval_count_;
       tell();
       evaluated = options_.eval_every > 0 && optimizer_.steps() % options_.eval_every == 0;
+      Result<bool> kept = true;
       if (evaluated) {
-        if (auto r = evaluate_and_save(); !r) return r.error();
-        if (options_.patience > 0 && stale_ >= options_.patience) {
-          result.ending = Ending::patience;
-          break;
-        }
+        kept = evaluate_and_save();
       } else {
         write_row(nullptr);
-        if (options_.save_every > 0 && optimizer_.steps() % options_.save_every == 0) {
-          if (auto r = save_state(); !r) return r.error();
-        }
+        if (options_.save_every > 0 && optimizer_.steps() % options_.save_every == 0) kept = save_if_sound();
+      }
+      if (!kept) return kept.error();
+      if (!*kept) {
+        result.ending = Ending::diverged;
+        break;
       }
     }
-    if (result.ending == Ending::diverged) {
-      result.message = message_;
-    } else if (result.ending == Ending::stopped) {
-      if (auto r = save_state(); !r) return r.error();  // no evaluation: whoever pressed Ctrl-C waits
-      if (best_step_ == 0) {
+    Result<bool> kept = true;
+    if (result.ending == Ending::stopped) {
+      kept = save_if_sound();  // no evaluation: whoever pressed Ctrl-C waits
+      if (kept && *kept && best_step_ == 0) {
         if (auto r = save_best(); !r) return r.error();
       }
-    } else if (!evaluated && (steps_here_ > 0 || best_step_ == 0)) {  // a finished run resumed stays as it is
-      if (auto r = evaluate_and_save(); !r) return r.error();
+    } else if (result.ending != Ending::diverged && !evaluated && (steps_here_ > 0 || best_step_ == 0)) {
+      kept = evaluate_and_save();  // but a finished run resumed stays as it is
     }
+    if (!kept) return kept.error();
+    if (!*kept) result.ending = Ending::diverged;
+    if (result.ending == Ending::diverged) result.message = message_;
     if (auto r = close_log(); !r) return r.error();
     result.step = optimizer_.steps();
     result.train_loss = report_.loss;
@@ -328,18 +334,47 @@ class Trainer {
     return {};
   }
 
+  /// Whether so many nats per token are a loss on the way to a better one; false for a NaN.
+  [[nodiscard]] bool sound_loss(double nats_per_token) const noexcept {
+    return nats_per_token < 3 * std::log(static_cast<double>(model_.config().vocab_size)) + 20;
+  }
+
+  /// Looks at the loss and the gradients of step n, before its update.
   [[nodiscard]] bool sound(std::int64_t n) {
-    const double limit = 3 * std::log(static_cast<double>(model_.config().vocab_size)) + 20;
-    if (std::isfinite(report_.loss) && std::isfinite(report_.grad_norm) && report_.loss < limit) return true;
-    const Parameter<float>* bad = optimizer_.find_bad_gradient();
+    constexpr double explosion = 1e6;  // of a gradient norm that nothing clips
+    if (sound_loss(report_.loss) && report_.grad_norm < (options_.clip > 0 ? HUGE_VAL : explosion)) return true;
+    return give_up(n + 1, report_.loss);
+  }
+
+  /// false, and message() says which step, which parameter and what to try.
+  [[nodiscard, gnu::cold]] bool give_up(std::int64_t step, double nats_per_token) {
+    std::string what;
     for (const Parameter<float>& p : std::as_const(model_).parameters()) {
-      if (!all_finite(p.value.span())) bad = &p;
+      if (what.empty() && !all_finite(p.value.span())) what = concat({"'", p.name, "' is no longer finite"});
     }
-    message_ = concat({"step ", n + 1, ": ",
-        bad != nullptr ? "'" + bad->name + "' is no longer finite" : "the loss is " + std::to_string(report_.loss) + " nats per token",
-        "; try a lower learning rate (now ", json_number(report_.learning_rate), "), a longer warm-up or clipping at 1; ",
-        "the last saved model is untouched"});
+    if (const Parameter<float>* bad = optimizer_.find_bad_gradient(); what.empty() && bad != nullptr)
+      what = concat({"the gradient of '", bad->name, "' is no longer finite"});
+    if (what.empty()) {
+      what = concat({"the loss is ", json_number(nats_per_token), " nats per token, the gradient norm ", json_number(report_.grad_norm),
+                     ", most of it of '", optimizer_.find_largest_gradient().name, "'"});
+    }
+    message_ = concat({"step ", step, ": ", what, "; try a lower learning rate (now ", json_number(report_.learning_rate),
+                       "), a longer warm-up or clipping at 1; the last saved model is untouched"});
     return false;
+  }
+
+  /// Looks behind the last update: the loss of the batch that it was made from.
+  [[nodiscard, gnu::cold]] bool sound_update() {
+    if (batches_[0].tokens.empty()) return true;
+    const double nats = model_.loss(token_batch(batches_[0]), workspace_, pool_).mean();
+    return sound_loss(nats) || give_up(optimizer_.steps(), nats);
+  }
+
+  /// False when the last update broke the model: then nothing is written.
+  [[nodiscard, gnu::cold]] Result<bool> save_if_sound() {
+    if (!sound_update()) return false;
+    if (auto r = save_state(); !r) return r.error();
+    return true;
   }
 
   void tell() {
@@ -370,24 +405,30 @@ class Trainer {
     return save_model(options_.folder + "/model.safetensors", model_, std::move(metadata));
   }
 
-  [[nodiscard, gnu::cold]] Result<void> evaluate_and_save() {
+  /// False when the last update broke the model: then only the log is written.
+  [[nodiscard, gnu::cold]] Result<bool> evaluate_and_save() {
     EvalReport report;
     report.step = optimizer_.steps();
     report.train_loss = since_eval_count_ > 0 ? since_eval_sum_ / static_cast<double>(since_eval_count_) : report_.loss;
     since_eval_sum_ = 0;
     since_eval_count_ = 0;
     last_ = report.held_out = evaluate();
+    const bool sound = last_.count > 0 ? sound_loss(last_.mean()) || give_up(report.step, last_.mean()) : sound_update();
+    if (!sound) {
+      write_row(&report);
+      return false;
+    }
     report.best = best_step_ == 0 || last_.count == 0 || last_.mean() < best_.mean();
     stale_ = report.best ? 0 : stale_ + 1;
     if (report.best) {
       best_ = last_;
       best_step_ = report.step;
-      if (auto r = save_best(); !r) return r;
+      if (auto r = save_best(); !r) return r.error();
     }
     write_row(&report);
-    if (auto r = save_state(); !r) return r;
+    if (auto r = save_state(); !r) return r.error();
     if (options_.on_eval) options_.on_eval(report);
-    return {};
+    return true;
   }
 
   /// The log of an earlier run up to the step we are at, then ours.
