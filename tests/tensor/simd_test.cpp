@@ -64,3 +64,40 @@ TEST_CASE("simd: sums, maxima, roots and partial loads agree with loops, on ever
   }
   check_fold<double>(Isa::portable, 1e-14);
 }
+
+#if defined(__x86_64__)
+namespace {
+
+/// The parts of the register file in use (XINUSE): bit 2 the upper halves of ymm0 to 15, bit 6 those of zmm0 to 15; 0 where
+/// the processor does not tell. Source: Intel SDM vol. 1, 13.6.
+unsigned registers_in_use() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(1), "c"(0));
+  if ((c >> 27 & 1) == 0) return 0;  // OSXSAVE
+  asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(13), "c"(1));
+  if ((a >> 2 & 1) == 0) return 0;  // XGETBV with ECX = 1
+  asm volatile("xgetbv" : "=a"(a), "=d"(d) : "c"(1));
+  return a & 0x44;
+}
+
+[[gnu::target("avx")]] void dirty_registers() {
+  asm volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n vinsertf128 $1, %%xmm0, %%ymm0, %%ymm0" ::: "xmm0");
+}
+
+}  // namespace
+
+TEST_CASE("simd: a kernel leaves no upper halves of registers in use, which would slow down all SSE code after it") {
+  if (best_isa() == Isa::portable) return;
+  dirty_registers();
+  const bool told = registers_in_use() != 0;
+  asm volatile("vzeroupper" ::: "memory");
+  MESSAGE((told ? "the processor tells" : "the processor does not tell: nothing checked"));
+  std::vector<float> x(100, 2.0f), out(2 + 2 * x.size());
+  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
+    CAPTURE(isa_name(static_cast<Isa>(isa)));
+    detail::simd_call<Fold, float>(static_cast<Isa>(isa), x.size(), x.data(), out.data());
+    const unsigned in_use = registers_in_use();
+    CHECK(in_use == 0);
+  }
+}
+#endif

@@ -160,6 +160,28 @@ TEST_CASE("trainer: stopped anywhere and resumed, it ends with the bytes of a ru
   }
 }
 
+TEST_CASE("trainer: the log has a row for each step, the numbers that were reported, the held-out loss where it was judged") {
+  TestFolder folder("log");
+  TestRun run;
+  auto options = TestRun::options(folder.path);
+  std::string want = "step,train_nats_per_token,learning_rate,grad_norm,held_out_nats_per_token\n";
+  options.on_step = [&](const StepReport& r) {
+    want += concat({r.step, ",", json_number(r.loss), ",", json_number(r.learning_rate), ",", json_number(r.grad_norm), ",\n"});
+    CHECK(r.learning_rate == learning_rate(options.schedule, r.step - 1, 30));
+    CHECK(r.tokens_per_second > 0);
+    CHECK(r.eta_seconds >= 0);
+  };
+  options.on_eval = [&](const EvalReport& r) {
+    want.pop_back();
+    want += json_number(r.held_out.mean()) + "\n";
+  };
+  REQUIRE(Trainer(run.model, run.data, run.held_out, run.pool, options).run());
+  CHECK(std::string(as_chars(folder.file("log.csv"))) == want);
+  const auto model = load_model(folder.path + "/model.safetensors");
+  REQUIRE(model);
+  CHECK(model->metadata.at("midigpt.seed") == "1");
+}
+
 TEST_CASE("trainer: resuming a finished run changes nothing, with more steps it goes on") {
   TestFolder folder("finished");
   TestRun run;
