@@ -1,6 +1,8 @@
-// lstm_melody [SECONDS [FOLDER]]: version 1's idea. Notes -> fields -> LSTM -> new notes, in out/.
+// lstm_melody [--author] [SECONDS [FOLDER]]: version 1's idea. Notes -> fields -> LSTM -> new notes, in out/.
 //   SECONDS of one core go into training; without a folder it learns from melodies of its own making. The held-out figure is
 //   the mean over every fourth held-out note with 25 notes before it: bits for step, pitch, duration and velocity together.
+//   With --author it is the net of the first program (pitch, step and duration as numbers, velocity 100, Adam without clipping,
+//   its own pitches read back as it did) and the figures are that net's losses.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -8,6 +10,7 @@
 #include <ctime>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <midigpt/codec/text.hpp>
@@ -64,11 +67,64 @@ double held_out_bits(FieldLstm<float>& model, const std::vector<Fields>& pieces)
   return sum.mean() / std::log(2.0);
 }
 
+/// What the author's net sees: seconds.
+std::vector<LstmNote> seconds_of(const Fields& fields) {
+  std::vector<LstmNote> notes;
+  for (std::size_t i = 0; i < fields.size(); i += k_fields) {
+    notes.push_back({static_cast<float>(fields[i + 1]), static_cast<float>(fields[i]) / 63.0f, 0.31f * static_cast<float>(fields[i + 2])});
+  }
+  return notes;
+}
+
+/// The other way, to the nearest that a character can say.
+void append(Fields& fields, const LstmNote& n) {
+  const auto nearest = [](float x, int low, int high) { return static_cast<std::int32_t>(std::lround(std::clamp(x, static_cast<float>(low), static_cast<float>(high)))); };
+  fields.insert(fields.end(), {nearest(63.0f * n.step, 0, 63), nearest(n.pitch, 0, 127), nearest(n.duration / 0.31f, 1, 31), 2});
+}
+
+void write(const Fields& notes, const char* path) {
+  std::string text;
+  for (std::size_t i = 0; i < notes.size(); i += k_fields) {
+    utf8_append(text, PackedNote::pack({(std::max)(1, notes[i + 3]), notes[i], notes[i + 2], notes[i + 1]}));
+  }
+  std::filesystem::create_directories("out");
+  write_midi(path, from_text(text, CodecKind::theremin)).value();
+}
+
 double core_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+/// The first program's net and training; 120 notes at temperature 2, as it made them.
+void author(const std::vector<Fields>& train, const std::vector<Fields>& held_out, double seconds) {
+  NoteLstm<float> model({.v1_compat = true});
+  model.init(1);
+  AdamW<float> optimizer(model.parameters(), {.beta2 = 0.999, .eps = 1e-7, .weight_decay = 0.0});
+  ThreadPool pool(1);
+  Rng rng(2), held_out_rng(3);
+  const std::vector<LstmNote> judged = seconds_of(windows(held_out, 256, held_out_rng));
+  const auto judge = [&](const char* when, double spent) {
+    const auto loss = model.loss_and_gradients(judged);
+    std::printf("%s %5.1f s   held out: pitch %.3f, step %.4f, duration %.4f, weighted %.4f\n", when, spent, loss.pitch, loss.step, loss.duration, loss.total);
+  };
+  double spent = 0;
+  judge("start  ", spent);
+  while (spent < seconds) {
+    const double start = core_seconds();
+    (void)model.loss_and_gradients(seconds_of(windows(train, 64, rng)));
+    optimizer.step(0.005, 1.0, pool);
+    spent += core_seconds() - start;
+  }
+  judge("trained", spent);
+  Fields notes(held_out[0].begin(), held_out[0].begin() + static_cast<std::ptrdiff_t>(k_fields * k_window));
+  for (const LstmNote& n : model.generate(seconds_of(notes), 120, 2.0, 1)) append(notes, n);
+  write(notes, "out/lstm_author.mid");
+  std::printf("out/lstm_author.mid: 25 notes given, 120 made\n");
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  const bool by_author = argc > 1 && std::string_view(argv[1]) == "--author";
+  if (by_author) ++argv, --argc;
   const double seconds = argc > 1 ? std::atof(argv[1]) : 30;
   Corpus corpus;
   if (argc > 2) {
@@ -86,6 +142,8 @@ int main(int argc, char** argv) {
     if (fields.size() >= k_values) (p.held_out ? held_out : train).push_back(std::move(fields));
   }
   if (train.empty() || held_out.empty()) return std::fprintf(stderr, "lstm_melody: too few pieces of more than 25 notes\n"), 1;
+
+  if (by_author) return author(train, held_out, seconds), 0;
 
   FieldLstm<float> model;
   model.init(1);
@@ -110,11 +168,6 @@ int main(int argc, char** argv) {
     notes.insert(notes.end(), next.begin(), next.end());
   }
   const double rate = 100 / (core_seconds() - before);
-  std::string text;
-  for (std::size_t i = 0; i < notes.size(); i += k_fields) {
-    utf8_append(text, PackedNote::pack({(std::max)(1, notes[i + 3]), notes[i], notes[i + 2], notes[i + 1]}));
-  }
-  std::filesystem::create_directories("out");
-  write_midi("out/lstm_melody.mid", from_text(text, CodecKind::theremin)).value();
+  write(notes, "out/lstm_melody.mid");
   std::printf("out/lstm_melody.mid: 25 notes given, 100 made, %.0f notes a second\n", rate);
 }

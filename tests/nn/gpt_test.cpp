@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <midigpt/tensor/ops.hpp>
+#include <midigpt/train/optimizer.hpp>
 
 #include <support/worst.hpp>
 
@@ -259,6 +260,32 @@ TEST_CASE(
   for (std::size_t i = 0; i < lanes.first.size(); ++i) {
     CAPTURE(model.parameters()[i].name);
     CHECK((one.first[i].map() - lanes.first[i].map()).norm() <= 1e-5f * lanes.first[i].map().norm() + 1e-8f);
+  }
+}
+
+TEST_CASE("gpt: 100 AdamW steps end in the same bits on 1, 2, 4 and 8 threads, in lanes and with shared operations") {
+  for (const std::size_t shared_from : {std::size_t{0}, std::size_t{1'000'000'000}}) {
+    CAPTURE(shared_from);
+    std::vector<Tensor<float>> want;
+    for (const std::size_t threads : {1u, 2u, 4u, 8u}) {
+      CAPTURE(threads);
+      GptConfig config = k_small;
+      config.dropout = 0.1f;
+      Gpt<float> model(config, random_features(config.vocab_size, 7, 1));
+      model.init(1);
+      ThreadPool pool(threads);
+      GptWorkspace<float> workspace({.shared_from = shared_from});
+      AdamW<float> optimizer(model.parameters());
+      for (std::uint64_t step = 0; step < 100; ++step) {
+        (void)model.loss_and_gradients(random_world(9, 20, 300, step).batch(), workspace, pool, {.dropout_seed = step});
+        optimizer.step(1e-3, 1 / (1 + optimizer.grad_norm(pool)), pool);
+      }
+      std::vector<Tensor<float>> got;
+      for (const auto& p : model.parameters()) got.push_back(p.value);
+      if (want.empty()) want = got;
+      CHECK((got == want));
+      CHECK(all_finite(std::as_const(got[0]).span()));
+    }
   }
 }
 
