@@ -12,6 +12,7 @@
 #include <midigpt/tensor/ops.hpp>
 
 #include <support/worst.hpp>
+#include <tensor/shared.hpp>
 
 using namespace midigpt;
 
@@ -178,14 +179,6 @@ void check_twins(Isa isa, double tolerance) {
   }
 }
 
-template <class F>
-void each_isa(F f) {
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
-    f(static_cast<Isa>(isa));
-  }
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -245,10 +238,8 @@ TEST_CASE("attention: scores far apart choose one key, equal ones take the mean;
 }
 
 TEST_CASE("attention: across several blocks of rows it agrees with finite differences") {
-  Tensor<double> x(Shape{1, 67, 6});
-  Rng rng(5, 3);
-  for (double& v : x.span()) v = rng.normal();
   const GradcheckReport report =
-      gradcheck([](auto&, std::span<const Var<double>> in) { return ops::causal_attention(in[0], 1); }, {x});
+      gradcheck([](auto&, std::span<const Var<double>> in) { return ops::causal_attention(in[0], 1); },
+                {random_tensor({1, 67, 6}, 5)});
   CHECK(report.worst <= 1e-6);
 }

@@ -6,18 +6,13 @@
 #include <limits>
 #include <vector>
 
+#include <tensor/shared.hpp>
+
 using namespace midigpt;
 
 namespace {
 
 using Vars = std::span<const Var<double>>;
-
-Tensor<double> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<double> x(shape);
-  Rng rng(seed, 3);
-  for (double& v : x.span()) v = rng.normal();
-  return x;
-}
 
 /// f of each element of the first input, whose slope at element i is said to be slope(i, x).
 template <class F, class D>

@@ -9,6 +9,7 @@
 #include <midigpt/core/rng.hpp>
 
 #include <support/worst.hpp>
+#include <tensor/shared.hpp>
 
 using namespace midigpt;
 
@@ -26,14 +27,6 @@ struct Exp {
         });
   }
 };
-
-template <class F>
-void each_isa(F f) {
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
-    f(static_cast<Isa>(isa));
-  }
-}
 
 }  // namespace
 

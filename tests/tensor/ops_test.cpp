@@ -8,16 +8,11 @@
 
 #include <midigpt/tensor/gradcheck.hpp>
 
+#include <tensor/shared.hpp>
+
 using namespace midigpt;
 
 namespace {
-
-Tensor<double> random_tensor(const Shape& shape, std::uint64_t seed) {
-  Tensor<double> x(shape);
-  Rng rng(seed, 3);
-  for (double& v : x.span()) v = rng.normal();
-  return x;
-}
 
 std::vector<std::int32_t> random_ids(std::size_t n, int low, int high, std::uint64_t seed) {
   std::vector<std::int32_t> ids(n);

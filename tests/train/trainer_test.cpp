@@ -322,6 +322,33 @@ TEST_CASE("trainer: an update that breaks the model is noticed before anything i
   }
 }
 
+TEST_CASE("trainer: a gradient that explodes ends the run where nothing clips it, with the name of the largest") {
+  for (const double clip : {0.0, 1.0}) {
+    CAPTURE(clip);
+    TestRun run(1, 0.0f);
+    for (auto& p : run.model.parameters()) {  // the same logits, slopes of the table 1e9 times as steep
+      if (p.name.starts_with("wte.")) p.value.map() *= 1e-9f;
+      if (p.name == "ln_f.weight") p.value.map() *= 1e9f;
+    }
+    auto options = TestRun::options();
+    options.clip = clip;
+    options.steps = 1;
+    Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
+    const bool stepped = trainer.step();
+    CAPTURE(trainer.message());
+    CHECK(stepped == (clip > 0));
+    CHECK(trainer.last_step().loss < 5);
+    CHECK(trainer.last_step().grad_norm > 1e6);
+    if (stepped) continue;
+    const Parameter<float>* largest = nullptr;
+    for (const auto& p : run.model.parameters()) {
+      if (largest == nullptr || p.grad.map().norm() > largest->grad.map().norm()) largest = &p;
+    }
+    CHECK(trainer.message().starts_with("step 1: "));
+    CHECK(trainer.message().find("most of it of '" + largest->name + "'") != std::string::npos);
+  }
+}
+
 TEST_CASE("trainer: a time limit ends it, a folder that is not there is an error, long rows are refused") {
   TestRun run;
   auto options = TestRun::options();
