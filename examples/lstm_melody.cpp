@@ -1,7 +1,7 @@
 // lstm_melody [--author] [SECONDS [FOLDER]]: version 1's idea. Notes -> fields -> LSTM -> new notes, in out/.
 //   SECONDS of one core go into training; without a folder it learns from melodies of its own making. The held-out figure is
 //   the mean over every fourth held-out note with 25 notes before it: bits for step, pitch, duration and velocity together.
-//   With --author it is the net of the first program (pitch, step and duration as numbers, velocity 100, Adam without clipping,
+//   With --author it is the net of the first program (pitch, step and duration as numbers, one velocity, Adam without clipping,
 //   its own pitches read back as it did) and the figures are that net's losses.
 #include <algorithm>
 #include <cmath>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <midigpt/codec/text.hpp>
+#include <midigpt/codec/theremin.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/write.hpp>
 #include <midigpt/nn/lstm.hpp>
@@ -67,11 +68,16 @@ double held_out_bits(FieldLstm<float>& model, const std::vector<Fields>& pieces)
   return sum.mean() / std::log(2.0);
 }
 
+/// The units of a character's step and duration, in seconds.
+constexpr SecondsGrid k_grid;
+constexpr float k_step = static_cast<float>(k_grid.step_num) / static_cast<float>(k_grid.step_den);
+constexpr float k_duration = static_cast<float>(k_grid.duration_num) / static_cast<float>(k_grid.duration_den);
+
 /// What the author's net sees: seconds.
 std::vector<LstmNote> seconds_of(const Fields& fields) {
   std::vector<LstmNote> notes;
   for (std::size_t i = 0; i < fields.size(); i += k_fields) {
-    notes.push_back({static_cast<float>(fields[i + 1]), static_cast<float>(fields[i]) / 63.0f, 0.31f * static_cast<float>(fields[i + 2])});
+    notes.push_back({static_cast<float>(fields[i + 1]), k_step * static_cast<float>(fields[i]), k_duration * static_cast<float>(fields[i + 2])});
   }
   return notes;
 }
@@ -79,7 +85,7 @@ std::vector<LstmNote> seconds_of(const Fields& fields) {
 /// The other way, to the nearest that a character can say.
 void append(Fields& fields, const LstmNote& n) {
   const auto nearest = [](float x, int low, int high) { return static_cast<std::int32_t>(std::lround(std::clamp(x, static_cast<float>(low), static_cast<float>(high)))); };
-  fields.insert(fields.end(), {nearest(63.0f * n.step, 0, 63), nearest(n.pitch, 0, 127), nearest(n.duration / 0.31f, 1, 31), 2});
+  fields.insert(fields.end(), {nearest(n.step / k_step, 0, 63), nearest(n.pitch, 0, 127), nearest(n.duration / k_duration, 1, 31), 2});
 }
 
 void write(const Fields& notes, const char* path) {

@@ -57,8 +57,7 @@ class KvCache {
 template <class T>
 class Gpt {
  public:
-  /// All parameters zero: call init() or fill parameters(). Throws ShapeError on a shape that makes no
-  /// sense.
+  /// All parameters zero: call init() or fill parameters(). Throws ShapeError on a shape that makes no sense.
   explicit Gpt(const GptConfig& config, SparseFeatures features = {})
       : config_(config), features_(std::move(features)) {
     config_.n_feature = features_.n_features;
