@@ -1,4 +1,4 @@
-// Tokens per second of a training step, an evaluation and decoding with a cache, by preset.
+// Tokens per second of a training step, an evaluation and decoding with a cache, by preset; windows per second of V1+.
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <midigpt/nn/gpt.hpp>
+#include <midigpt/nn/lstm.hpp>
 
 using namespace midigpt;
 
@@ -58,6 +59,19 @@ void decode(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * 256);
 }
 
+/// V1+ over 64 windows of 25 notes and the one that follows.
+void lstm_step(benchmark::State& state) {
+  FieldLstm<float> model;
+  model.init(1);
+  std::vector<std::int32_t> notes;
+  Rng rng(2);
+  for (int i = 0; i < 64 * 26; ++i)
+    notes.insert(notes.end(), {rng.between(0, 63), rng.between(0, 127), rng.between(1, 31), rng.between(1, 3)});
+  Tape<float> tape;
+  for (auto _ : state) benchmark::DoNotOptimize(model.loss_and_gradients(notes, tape).nats);
+  state.SetItemsProcessed(state.iterations() * 64);
+}
+
 }  // namespace
 
 BENCHMARK(train_step)
@@ -71,3 +85,4 @@ BENCHMARK(evaluate)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
 BENCHMARK(decode)->Name("maths/decode")->DenseRange(0, 2)->Unit(benchmark::kMillisecond);
+BENCHMARK(lstm_step)->Name("maths/lstm_step")->Unit(benchmark::kMillisecond);

@@ -49,11 +49,11 @@ Fields windows(const std::vector<Fields>& pieces, std::size_t B, Rng& rng) {
   return out;
 }
 
-double held_out_bits(FieldLstm<float>& model, const std::vector<Fields>& pieces) {
+double held_out_bits(FieldLstm<float>& model, Tape<float>& tape, const std::vector<Fields>& pieces) {
   Loss sum;
   Fields batch;
   const auto judge = [&] {
-    const Loss loss = model.loss(batch);
+    const Loss loss = model.loss(batch, tape);
     sum.nats += loss.nats;
     sum.count += loss.count;
     batch.clear();
@@ -105,17 +105,18 @@ void author(const std::vector<Fields>& train, const std::vector<Fields>& held_ou
   model.init(1);
   AdamW<float> optimizer(model.parameters(), {.beta2 = 0.999, .eps = 1e-7, .weight_decay = 0.0});
   ThreadPool pool(1);
+  Tape<float> tape;
   Rng rng(2), held_out_rng(3);
   const std::vector<LstmNote> judged = seconds_of(windows(held_out, 256, held_out_rng));
   const auto judge = [&](const char* when, double spent) {
-    const auto loss = model.loss_and_gradients(judged);
+    const auto loss = model.loss_and_gradients(judged, tape);
     std::printf("%s %5.1f s   held out: pitch %.3f, step %.4f, duration %.4f, weighted %.4f\n", when, spent, loss.pitch, loss.step, loss.duration, loss.total);
   };
   double spent = 0;
   judge("start  ", spent);
   while (spent < seconds) {
     const double start = core_seconds();
-    (void)model.loss_and_gradients(seconds_of(windows(train, 64, rng)));
+    (void)model.loss_and_gradients(seconds_of(windows(train, 64, rng)), tape);
     optimizer.step(0.005, 1.0, pool);
     spent += core_seconds() - start;
   }
@@ -155,22 +156,23 @@ int main(int argc, char** argv) {
   model.init(1);
   AdamW<float> optimizer(model.parameters(), {.beta2 = 0.999, .weight_decay = 0.0});
   ThreadPool pool(1);
+  Tape<float> tape;
   Rng rng(2);
   double spent = 0;
   for (int step = 0; spent < seconds; ++step) {
-    if (step % 1000 == 0) std::printf("step %5d   %5.1f s   held out %.2f bits per note\n", step, spent, held_out_bits(model, held_out));
+    if (step % 1000 == 0) std::printf("step %5d   %5.1f s   held out %.2f bits per note\n", step, spent, held_out_bits(model, tape, held_out));
     const double start = core_seconds();
-    (void)model.loss_and_gradients(windows(train, 64, rng));
+    (void)model.loss_and_gradients(windows(train, 64, rng), tape);
     const double rate = 0.005 * (1 - 0.9 * spent / seconds);
     optimizer.step(rate, (std::min)(1.0, 1.0 / optimizer.grad_norm(pool)), pool);  // gradients clipped at norm 1
     spent += core_seconds() - start;
   }
-  std::printf("trained %.1f s   held out %.3f bits per note\n", spent, held_out_bits(model, held_out));
+  std::printf("trained %.1f s   held out %.3f bits per note\n", spent, held_out_bits(model, tape, held_out));
 
   Fields notes(held_out[0].begin(), held_out[0].begin() + static_cast<std::ptrdiff_t>(k_fields * k_window));
   const double before = core_seconds();
   for (int i = 0; i < 100; ++i) {
-    const auto next = model.next(std::span(notes).last(k_fields * k_window), 0.9, rng);
+    const auto next = model.next(std::span(notes).last(k_fields * k_window), 0.9, rng, tape);
     notes.insert(notes.end(), next.begin(), next.end());
   }
   const double rate = 100 / (core_seconds() - before);

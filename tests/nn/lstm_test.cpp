@@ -40,7 +40,8 @@ TEST_CASE("lstm: every gradient of both models agrees with finite differences") 
   }
   model.parameters()[12].value.fill(1.5);  // durations stay above 0: the logarithmic loss has a corner there
   const auto notes = random_notes(8 * 5);
-  const auto total = [&] { return model.loss_and_gradients(notes).total; };
+  Tape<double> tape;
+  const auto total = [&] { return model.loss_and_gradients(notes, tape).total; };
   CHECK(worst_slope(model, total, total, where) <= 1e-5);
   CAPTURE(where);
 
@@ -51,12 +52,12 @@ TEST_CASE("lstm: every gradient of both models agrees with finite differences") 
   for (std::size_t i = 0; i < 7 * 4; ++i) {
     for (const int size : fields.config().field_sizes) values.push_back(rng.between(0, size - 1));
   }
-  const auto gradients = [&] { return fields.loss_and_gradients(values).mean(); };
-  CHECK(worst_slope(fields, gradients, [&] { return fields.loss(values).mean(); }, where) <= 1e-5);
-  const double nats = fields.loss_and_gradients(values).nats;
+  const auto gradients = [&] { return fields.loss_and_gradients(values, tape).mean(); };
+  CHECK(worst_slope(fields, gradients, [&] { return fields.loss(values, tape).mean(); }, where) <= 1e-5);
+  const double nats = fields.loss_and_gradients(values, tape).nats;
   const auto slopes = fields.parameters()[0].grad;
-  CHECK(fields.loss(values).nats == nats);
-  (void)fields.next(std::span(values).first(6 * 4), 1.0, rng);
+  CHECK(fields.loss(values, tape).nats == nats);
+  (void)fields.next(std::span(values).first(6 * 4), 1.0, rng, tape);
   CHECK((fields.parameters()[0].grad == slopes));  // neither touches the gradients
 }
 
@@ -86,8 +87,9 @@ TEST_CASE("lstm: V1+ learns that a value follows from the one before") {
   std::vector<std::vector<float>> m, v;
   for (const auto& p : model.parameters()) m.emplace_back(p.value.size());
   v = m;
+  Tape<float> tape;
   for (int step = 1; step <= 150; ++step) {
-    (void)model.loss_and_gradients(windows(static_cast<std::uint64_t>(step)));
+    (void)model.loss_and_gradients(windows(static_cast<std::uint64_t>(step)), tape);
     for (std::size_t i = 0; i < m.size(); ++i) {
       auto& p = model.parameters()[i];
       adamw_update<float>(p.value.span(), p.grad.span(), m[i], v[i],
@@ -96,9 +98,9 @@ TEST_CASE("lstm: V1+ learns that a value follows from the one before") {
                            .bias_correction2 = static_cast<float>(1 - std::pow(0.999, step))});
     }
   }
-  CHECK(model.loss(windows(1000)).mean() <= 0.1);  // uniform: ln 20 = 3.0
+  CHECK(model.loss(windows(1000), tape).mean() <= 0.1);  // uniform: ln 20 = 3.0
   Rng rng(1);
-  const std::vector<std::int32_t> next = model.next(std::vector<std::int32_t>{0, 1, 1, 4, 0, 7, 1, 0}, 0.1, rng);
+  const std::vector<std::int32_t> next = model.next(std::vector<std::int32_t>{0, 1, 1, 4, 0, 7, 1, 0}, 0.1, rng, tape);
   CHECK((next == std::vector<std::int32_t>{0, 3}));
 }
 
@@ -113,5 +115,6 @@ TEST_CASE("lstm: compat feeds raw pitches back, the default does not; steps and 
   CHECK(a[0] == b[0]);
   CHECK(!(a == b));
   for (const auto& n : a) CHECK((n.step >= 0 && n.duration >= 0 && n.pitch >= 0 && n.pitch < 128));
-  CHECK_THROWS_AS((void)plain.loss_and_gradients(random_notes(27)), ShapeError);
+  Tape<float> tape;
+  CHECK_THROWS_AS((void)plain.loss_and_gradients(random_notes(27), tape), ShapeError);
 }

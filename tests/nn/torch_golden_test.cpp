@@ -118,8 +118,9 @@ TEST_CASE("torch: the author's LSTM has PyTorch's losses over five Adam steps") 
     notes[i] = {static_cast<float>(r % 128), static_cast<float>(r >> 8 & 1023) / 1024.0f,
                 static_cast<float>(r >> 20 & 2047) / 1024.0f};
   }
+  Tape<float> tape;
   for (int step = 1; step <= 5; ++step) {
-    const double loss = model.loss_and_gradients(notes).total;
+    const double loss = model.loss_and_gradients(notes, tape).total;
     CHECK(std::abs(loss - static_cast<double>(golden[static_cast<std::size_t>(step) - 1])) <= 1e-4);
     for (std::size_t i = 0; i < m.size(); ++i) {
       auto& p = model.parameters()[i];

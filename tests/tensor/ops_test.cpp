@@ -8,6 +8,7 @@
 
 #include <midigpt/tensor/gradcheck.hpp>
 
+#include <support/worst.hpp>
 #include <tensor/shared.hpp>
 
 using namespace midigpt;
@@ -89,6 +90,12 @@ TEST_CASE("ops: every backward function agrees with finite differences at 20 sha
     return gradcheck([&](auto&, Vars in) { return ops::cross_entropy(in[0], targets); },
                      {random_tensor({a, b + 1}, s)});
   });
+  check_all("linear_cross_entropy", [](std::size_t a, std::size_t b, std::size_t c, std::uint64_t s) {
+    auto targets = random_ids(a, -1, static_cast<int>(b), s);
+    targets[a / 2] = static_cast<std::int32_t>(b);
+    return gradcheck([&](auto&, Vars in) { return ops::linear_cross_entropy(in[0], in[1], in[2], targets); },
+                     {random_tensor({a, c}, s), random_tensor({c, b + 1}, s + 50), random_tensor({b + 1}, s + 90)});
+  });
   check_all("mean_squared_error", [](std::size_t a, std::size_t b, std::size_t, std::uint64_t s) {
     const auto y = random_tensor({a, b}, s + 50);
     return gradcheck([&](auto&, Vars in) { return ops::mean_squared_error(in[0], y.span()); },
@@ -106,6 +113,30 @@ TEST_CASE("ops: every backward function agrees with finite differences at 20 sha
                      {random_tensor({a, b, c}, s), random_tensor({c, 4 * H}, s + 50), random_tensor({H, 4 * H}, s + 70),
                       random_tensor({4 * H}, s + 90)});
   });
+}
+
+TEST_CASE("ops: the loss in chunks of rows is that of the whole logits, whatever the loss is used for") {
+  constexpr std::size_t M = 130, C = 5, V = 1500;  // three chunks: 56, 56, 18 rows
+  auto targets = random_ids(M, -1, V - 1, 3);
+  for (const std::size_t row : {std::size_t{0}, std::size_t{55}, std::size_t{56}, M - 1}) targets[row] = V - 1;
+  const auto x = random_tensor({M, C}, 1), w = random_tensor({C, V}, 2), b = random_tensor({V}, 3);
+  std::vector<Tensor<double>> slopes;
+  double losses[2];
+  for (const bool chunks : {false, true}) {
+    Tape<double> tape;
+    const Var<double> in = tape.input(x), weights = tape.input(w), bias = tape.input(b);
+    const Var<double> loss = chunks ? ops::linear_cross_entropy(in, weights, bias, targets)
+                                    : ops::cross_entropy(ops::linear(in, weights, bias), targets);
+    losses[chunks] = loss.value()[0];
+    tape.backward(ops::scale(loss, -3.0));
+    for (const Var<double>& v : {in, weights, bias}) slopes.push_back(v.grad());
+  }
+  CHECK(losses[1] == doctest::Approx(losses[0]).epsilon(1e-12));
+  for (std::size_t i = 0; i < 3; ++i) {
+    Worst worst;
+    for (std::size_t k = 0; k < slopes[i].size(); ++k) worst(std::abs(slopes[i][k] - slopes[i + 3][k]));
+    CHECK(worst.error <= 1e-12);
+  }
 }
 
 TEST_CASE("ops: dropout keeps the mean, follows its key and drops the share asked for") {
@@ -147,5 +178,13 @@ TEST_CASE("ops: shapes that do not match say both") {
   CHECK_THROWS_WITH_AS(ops::linear(x, w, b), "linear: (2,3) x (4,5)", ShapeError);
   CHECK_THROWS_WITH_AS(ops::add(x, w), "add: (2,3) x (4,5)", ShapeError);
   CHECK_THROWS_AS(ops::cross_entropy(x, std::vector<std::int32_t>{0, 3}), ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear_gelu(x, w, b), "linear_gelu: (2,3) x (4,5)", ShapeError);
+  const auto v = tape.input(Tensor<double>(Shape{3, 5}));
+  CHECK_THROWS_WITH_AS(ops::linear_cross_entropy(x, w, b, std::vector<std::int32_t>{0, 1}),
+                       "linear_cross_entropy: (2,3) x (4,5)", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear_cross_entropy(x, v, b, std::vector<std::int32_t>{0}),
+                       "linear_cross_entropy: (2,5) with 1 targets", ShapeError);
+  CHECK_THROWS_WITH_AS(ops::linear_cross_entropy(x, v, b, std::vector<std::int32_t>{0, 5}),
+                       "linear_cross_entropy: target 5 outside 5", ShapeError);
   CHECK_THROWS_AS(ops::embedding(x, std::vector<std::int32_t>{2}), ShapeError);
 }

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include <midigpt/core/rng.hpp>
@@ -104,6 +108,70 @@ TEST_CASE("tape: values stay where they are while it grows, slopes begin as zero
   tape.clear();
   CHECK(tape.size() == 0);
   CHECK(tape.input(filled(Shape{4}, 1)).shape() == Shape{4});
+}
+
+TEST_CASE("tape: memory given out is aligned, apart and stays as it was filled; after clear() it is the same memory") {
+  struct Piece {
+    unsigned char* data;
+    std::size_t size;
+    unsigned char fill;
+  };
+  Tape<float> tape;
+  std::vector<std::uintptr_t> places;
+  for (int round = 0; round < 4; ++round) {
+    CAPTURE(round);
+    Rng rng(1, 2);
+    std::vector<Piece> pieces;
+    std::vector<std::uintptr_t> now;
+    for (int i = 0; i < 400; ++i) {
+      const std::size_t size = rng.chance(0.1) ? rng.below(200000) : rng.below(300);
+      pieces.push_back({tape.take<unsigned char>(size), size, static_cast<unsigned char>(i)});
+      std::fill_n(pieces.back().data, size, pieces.back().fill);
+      now.push_back(reinterpret_cast<std::uintptr_t>(pieces.back().data));
+    }
+    std::size_t wrong = 0;
+    for (const Piece& p : pieces) {
+      wrong += reinterpret_cast<std::uintptr_t>(p.data) % 64 != 0 ? 1u : 0u;
+      for (std::size_t k = 0; k < p.size; ++k) wrong += p.data[k] != p.fill ? 1u : 0u;
+    }
+    CHECK(wrong == 0);
+    if (round > 0) CHECK((now == places));
+    places = now;
+    tape.clear();
+  }
+}
+
+TEST_CASE("tape: clear() destroys what backward functions hold, each once, and so does the end of the tape") {
+  const auto held = std::make_shared<int>(1);
+  for (const bool cleared : {false, true}) {
+    Tape<float> tape;
+    for (int i = 0; i < 10; ++i) (void)tape.record(Tensor<float>(Shape{100}), [held](const Tensor<float>&) {});
+    CHECK(held.use_count() == 11);
+    if (!cleared) continue;
+    tape.clear();
+    CHECK(held.use_count() == 1);
+  }
+  CHECK(held.use_count() == 1);
+}
+
+TEST_CASE("tape: tensors in its memory move with their numbers, copies have their own") {
+  Tape<double> tape;
+  Tensor<double> x = tape.tensor(Shape{2, 3});
+  CHECK(x == filled(Shape{2, 3}, 0));
+  x.fill(4);
+  const double* at = x.data();
+  const Var<double> v = tape.input(std::move(x));
+  CHECK(v.value().data() == at);
+  const Tensor<double> own = v.value(), again = tape.copy(own);
+  CHECK(own.data() != at);
+  CHECK(own == filled(Shape{2, 3}, 4));
+  CHECK(again == own);
+  const std::vector<int> numbers{1, 2, 3};
+  const std::span<int> kept = tape.keep(std::span(numbers));
+  CHECK(std::vector<int>(kept.begin(), kept.end()) == numbers);
+  tape.clear();
+  (void)tape.tensor(Shape{100});
+  CHECK(own == filled(Shape{2, 3}, 4));
 }
 
 TEST_CASE("tape: a loss is one number of any shape, a larger one is refused before anything is added") {

@@ -5,6 +5,9 @@
 #include <cstdlib>
 #include <new>
 
+#include <midigpt/nn/lstm.hpp>
+#include <midigpt/train/optimizer.hpp>
+
 #include <train/trainer_run.hpp>
 
 namespace {
@@ -67,4 +70,64 @@ TEST_CASE("trainer: run() allocates nothing between two steps, callback and log 
   Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
   REQUIRE(trainer.run());
   CHECK(calls == 0);
+}
+
+TEST_CASE("lstm: a training step of either model allocates nothing after the first on one tape") {
+  ThreadPool pool(1);
+  Rng rng(1);
+  std::vector<std::int32_t> fields;
+  std::vector<LstmNote> notes;
+  for (int i = 0; i < 8 * 26; ++i) {
+    fields.insert(fields.end(), {rng.between(0, 63), rng.between(0, 127), rng.between(1, 31), rng.between(1, 3)});
+    notes.push_back({static_cast<float>(rng.between(0, 127)), static_cast<float>(rng.uniform()), static_cast<float>(rng.uniform())});
+  }
+  FieldLstm<float> plus;
+  NoteLstm<float> author;
+  plus.init(1);
+  author.init(1);
+  AdamW<float> plus_optimizer(plus.parameters()), author_optimizer(author.parameters());
+  Tape<float> tape;
+  std::size_t before = 0;
+  for (int step = 0; step < 10; ++step) {
+    if (step == 1) before = allocations;
+    (void)plus.loss_and_gradients(fields, tape);
+    plus_optimizer.step(0.001, (std::min)(1.0, 1.0 / plus_optimizer.grad_norm(pool)), pool);
+    (void)author.loss_and_gradients(notes, tape);  // the same tape: room for the larger of the two
+    author_optimizer.step(0.001, 1.0, pool);
+    (void)plus.loss(fields, tape);
+  }
+  CHECK(allocations - before == 0);
+}
+
+TEST_CASE("tape: a net of every operation allocates nothing after the first pass") {
+  const std::vector<std::int32_t> ids{1, 4, 2, 2, 0, 3}, targets{4, 2, -1, 0, 3, 1};
+  const std::vector<float> goals{1, 2, 3, 4, 5, 6};
+  Tensor<float> table(Shape{5, 8}), slopes(Shape{5, 8});
+  Rng rng(1);
+  for (float& x : table.span()) x = static_cast<float>(rng.normal());
+  Tape<float> tape;
+  std::size_t before = 0;
+  for (int pass = 0; pass < 6; ++pass) {
+    if (pass == 1) before = allocations;
+    tape.clear();
+    const auto leaf = [&](const Shape& shape) { return tape.input(tape.tensor(shape)); };
+    const auto cube = [&](Var<float> x, const Shape& shape) {
+      Tensor<float> y = tape.tensor(shape);
+      std::copy_n(x.value().data(), y.size(), y.data());
+      return tape.record(std::move(y), [x](const Tensor<float>& dy) {
+        for (std::size_t i = 0; i < dy.size(); ++i) x.grad()[i] += dy[i];
+      });
+    };
+    auto x = ops::dropout(ops::embedding(tape.parameter(table, slopes), ids), 0.1f, 7u);
+    x = ops::layer_norm(x, leaf({8}), leaf({8}));
+    x = ops::causal_attention(cube(ops::linear(x, leaf({8, 24}), leaf({24})), {2, 3, 24}), 2);
+    x = ops::gelu(ops::linear_gelu(x, leaf({8, 8}), leaf({8})));
+    x = ops::add(x, cube(ops::lstm(cube(x, {6, 1, 8}), leaf({8, 32}), leaf({8, 32}), leaf({32})), {6, 8}));
+    const auto logits = ops::linear(x, leaf({8, 5}), leaf({5}));
+    auto loss = ops::add(ops::cross_entropy(logits, targets), ops::linear_cross_entropy(x, leaf({8, 5}), leaf({5}), targets));
+    const auto column = ops::linear(logits, leaf({5, 1}), leaf({1}));
+    loss = ops::add(loss, ops::scale(ops::mean_squared_error(column, std::span(goals)), 0.5f));
+    tape.backward(ops::add(loss, ops::mean_squared_log_error(column, std::span(goals))));
+  }
+  CHECK(allocations - before == 0);
 }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -72,11 +73,14 @@ void init(std::span<Parameter<T>> parameters, std::uint64_t seed) {
   }
 }
 
+/// Empties the tape and puts the parameters on it.
 template <class T>
-[[nodiscard]] std::vector<Var<T>> on_tape(Tape<T>& tape, std::span<Parameter<T>> parameters) {
-  std::vector<Var<T>> vars;
-  for (Parameter<T>& p : parameters) vars.push_back(tape.parameter(p.value, p.grad));
-  return vars;
+[[nodiscard]] std::span<const Var<T>> on_tape(Tape<T>& tape, std::span<Parameter<T>> parameters) {
+  tape.clear();
+  Var<T>* vars = tape.template take<Var<T>>(parameters.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    std::construct_at(vars + i, tape.parameter(parameters[i].value, parameters[i].grad));
+  return {vars, parameters.size()};
 }
 
 /// Sets every gradient to the slope of `total`.
@@ -133,26 +137,29 @@ class NoteLstm {
     double total = 0;                          // the weighted sum, whose slopes the parameters get
   };
 
-  /// `notes`: windows of config().window + 1 notes each, the last one to be predicted.
-  Losses loss_and_gradients(std::span<const LstmNote> notes) {
+  /// `notes`: windows of config().window + 1 notes each, the last one to be predicted. The tape is the memory: a step
+  /// of the same size on the same tape allocates nothing.
+  Losses loss_and_gradients(std::span<const LstmNote> notes, Tape<T>& tape) {
     const std::size_t length = static_cast<std::size_t>(config_.window) + 1, B = notes.size() / length;
     if (B == 0 || notes.size() != B * length)
       throw ShapeError(concat({"NoteLstm: ", notes.size(), " notes are no windows of ", length}));
-    std::vector<LstmNote> inputs;
-    std::vector<std::int32_t> pitches;
-    std::vector<T> steps, durations;
-    for (std::size_t i = 0; i < notes.size(); ++i) {
-      if (i % length + 1 < length) {
-        inputs.push_back({notes[i].pitch / 128.0f, notes[i].step, notes[i].duration});
-      } else {
-        pitches.push_back(static_cast<std::int32_t>(notes[i].pitch));
-        steps.push_back(static_cast<T>(notes[i].step));
-        durations.push_back(static_cast<T>(notes[i].duration));
+    const std::span<const Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
+    Tensor<T> x = tape.tensor(Shape{B, length - 1, 3}), targets = tape.tensor(Shape{2, B});
+    auto* pitches = tape.template take<std::int32_t>(B);
+    const std::span<T> steps = targets.span().first(B), durations = targets.span().last(B);
+    for (std::size_t b = 0; b < B; ++b) {
+      const auto window = notes.subspan(b * length, length);
+      for (std::size_t t = 0; t + 1 < length; ++t) {
+        LstmNote n = window[t];
+        n.pitch /= 128.0f;
+        put(x, b * (length - 1) + t, n);
       }
+      pitches[b] = static_cast<std::int32_t>(window.back().pitch);
+      steps[b] = static_cast<T>(window.back().step);
+      durations[b] = static_cast<T>(window.back().duration);
     }
-    Tape<T> tape;
-    const Heads heads = forward(tape, inputs, B);
-    const auto pitch = ops::cross_entropy(heads.pitch, pitches);
+    const Heads heads = forward(tape, w, std::move(x));
+    const auto pitch = ops::cross_entropy(heads.pitch, std::span<const std::int32_t>(pitches, B));
     const auto step = ops::mean_squared_error(heads.step, std::span<const T>(steps));
     const auto duration = ops::mean_squared_log_error(heads.duration, std::span<const T>(durations));
     const auto total = ops::add(ops::add(ops::scale(pitch, static_cast<T>(config_.pitch_weight)),
@@ -172,7 +179,8 @@ class NoteLstm {
   [[nodiscard]] Prediction predict(std::span<const LstmNote> window) {
     std::vector<LstmNote> inputs(window.begin(), window.end());
     for (LstmNote& n : inputs) n.pitch /= 128.0f;
-    return run(inputs);
+    Tape<T> tape;
+    return run(inputs, tape);
   }
 
   /// `count` further notes after the window: pitch drawn at `temperature`, step and duration as predicted, not below 0.
@@ -183,8 +191,9 @@ class NoteLstm {
     std::vector<LstmNote> inputs(window.begin(), window.end()), made;
     for (LstmNote& n : inputs) n.pitch /= 128.0f;
     Rng rng(seed, 1);
+    Tape<T> tape;
     while (made.size() < count) {
-      const Prediction next = run(inputs);
+      const Prediction next = run(inputs, tape);
       double sum = 0;
       const T top = *std::max_element(next.pitch_logits.begin(), next.pitch_logits.end());
       std::vector<double> p;
@@ -207,22 +216,24 @@ class NoteLstm {
     Var<T> pitch, step, duration;
   };
 
-  Heads forward(Tape<T>& tape, std::span<const LstmNote> inputs, std::size_t B) {
-    Tensor<T> x(Shape{B, inputs.size() / B, 3});
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      x[3 * i] = static_cast<T>(inputs[i].pitch);
-      x[3 * i + 1] = static_cast<T>(inputs[i].step);
-      x[3 * i + 2] = static_cast<T>(inputs[i].duration);
-    }
-    const std::vector<Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
+  static void put(Tensor<T>& x, std::size_t row, const LstmNote& n) noexcept {
+    x[3 * row] = static_cast<T>(n.pitch);
+    x[3 * row + 1] = static_cast<T>(n.step);
+    x[3 * row + 2] = static_cast<T>(n.duration);
+  }
+
+  /// x: (B,T,3).
+  Heads forward(Tape<T>& tape, std::span<const Var<T>> w, Tensor<T> x) {
     const auto h = ops::lstm(tape.input(std::move(x)), w[0], w[1], w[2]);
     const auto body = ops::linear(ops::linear(h, w[3], w[4]), w[5], w[6]);
     return {ops::linear(body, w[7], w[8]), ops::linear(body, w[9], w[10]), ops::linear(body, w[11], w[12])};
   }
 
-  Prediction run(std::span<const LstmNote> inputs) {
-    Tape<T> tape;
-    const Heads heads = forward(tape, inputs, 1);
+  Prediction run(std::span<const LstmNote> inputs, Tape<T>& tape) {
+    const std::span<const Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
+    Tensor<T> x = tape.tensor(Shape{1, inputs.size(), 3});
+    for (std::size_t t = 0; t < inputs.size(); ++t) put(x, t, inputs[t]);
+    const Heads heads = forward(tape, w, std::move(x));
     const auto logits = heads.pitch.value().span();
     return {std::vector<T>(logits.begin(), logits.end()), static_cast<double>(heads.step.value()[0]),
             static_cast<double>(heads.duration.value()[0])};
@@ -267,19 +278,20 @@ class FieldLstm {
   void init(std::uint64_t seed) { detail::lstm::init<T>(parameters_, seed); }
 
   /// `notes`: windows of config().window + 1 notes, fields() values each. The loss counts notes; gradients are of its
-  /// mean.
-  Loss loss_and_gradients(std::span<const std::int32_t> notes) { return pass(notes, true); }
-  [[nodiscard]] Loss loss(std::span<const std::int32_t> notes) { return pass(notes, false); }
+  /// mean. The tape is the memory: a step of the same size on the same tape allocates nothing.
+  Loss loss_and_gradients(std::span<const std::int32_t> notes, Tape<T>& tape) { return pass(notes, tape, true); }
+  [[nodiscard]] Loss loss(std::span<const std::int32_t> notes, Tape<T>& tape) { return pass(notes, tape, false); }
 
   /// One further note after config().window notes, each field drawn at `temperature`.
-  [[nodiscard]] std::vector<std::int32_t> next(std::span<const std::int32_t> window, double temperature, Rng& rng) {
-    Tape<T> tape;
-    const std::vector<Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
-    const auto h = body(tape, w, std::vector<std::int32_t>(window.begin(), window.end()), 1);
+  [[nodiscard]] std::vector<std::int32_t> next(std::span<const std::int32_t> window, double temperature, Rng& rng,
+                                               Tape<T>& tape) {
+    const std::span<const Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
+    const auto h = body(tape, w, window, 1, window.size() / fields());
     std::vector<std::int32_t> note;
     std::vector<double> p;
     for (std::size_t f = 0; f < fields(); ++f) {
-      const auto logits = head(w, h, f, [&](std::size_t g) { return std::vector<std::int32_t>{note[g]}; });
+      const auto drawn = [&](std::size_t g) { return std::span<const std::int32_t>(note).subspan(g, 1); };
+      const auto logits = head(w, h, f, drawn);
       const auto x = logits.value().span();
       const T top = *std::max_element(x.begin(), x.end());
       double sum = 0;
@@ -298,17 +310,18 @@ class FieldLstm {
     return static_cast<std::size_t>(config_.field_sizes[f]);
   }
 
-  /// The hidden state after the window: `notes` holds B windows.
-  Var<T> body(Tape<T>& tape, const std::vector<Var<T>>& w, const std::vector<std::int32_t>& notes, std::size_t B) {
-    const std::size_t F = fields(), n = notes.size() / F;
-    std::vector<std::int32_t> ids(n);
+  /// The hidden state after B windows of `length` notes; behind each may stand more, which does not count.
+  Var<T> body(Tape<T>& tape, std::span<const Var<T>> w, std::span<const std::int32_t> notes, std::size_t B,
+              std::size_t length) {
+    const std::size_t F = fields(), stride = notes.size() / B, E = static_cast<std::size_t>(config_.embedding);
+    const std::span<std::int32_t> ids(tape.template take<std::int32_t>(B * length), B * length);
     const auto field = [&](std::size_t f) {
-      for (std::size_t i = 0; i < n; ++i) ids[i] = notes[i * F + f];
-      return ops::embedding(w[f], ids);
+      for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = notes[i / length * stride + i % length * F + f];
+      return ops::embedding(w[f], std::span<const std::int32_t>(ids));
     };
     Var<T> x = field(0);
     for (std::size_t f = 1; f < F; ++f) x = ops::add(x, field(f));
-    Tensor<T> shaped(Shape{B, n / B, static_cast<std::size_t>(config_.embedding)});
+    Tensor<T> shaped = tape.tensor(Shape{B, length, E});
     std::copy_n(x.value().data(), shaped.size(), shaped.data());
     const auto cube = tape.record(std::move(shaped), [x](const Tensor<T>& dy) { detail::ops::add_to(x.grad(), dy); });
     return ops::lstm(cube, w[F], w[F + 1], w[F + 2]);
@@ -316,31 +329,24 @@ class FieldLstm {
 
   /// Logits of field f; given(g) are the values of an earlier field.
   template <class Given>
-  Var<T> head(const std::vector<Var<T>>& w, Var<T> h, std::size_t f, Given given) {
+  Var<T> head(std::span<const Var<T>> w, Var<T> h, std::size_t f, Given given) {
     const std::size_t at = fields() + 3 + 2 * f + (f == 0 ? 0 : f * (f - 1) / 2);
     Var<T> logits = ops::linear(h, w[at], w[at + 1]);
     for (std::size_t g = 0; g < f; ++g) logits = ops::add(logits, ops::embedding(w[at + 2 + g], given(g)));
     return logits;
   }
 
-  Loss pass(std::span<const std::int32_t> notes, bool gradients) {
+  Loss pass(std::span<const std::int32_t> notes, Tape<T>& tape, bool gradients) {
     const std::size_t F = fields(), length = static_cast<std::size_t>(config_.window) + 1,
                       B = notes.size() / (length * F);
     if (B == 0 || notes.size() != B * length * F)
       throw ShapeError(concat({"FieldLstm: ", notes.size(), " values are no windows of ", length, " notes"}));
-    std::vector<std::int32_t> inputs;
-    std::vector<std::vector<std::int32_t>> targets(F);
-    for (std::size_t b = 0; b < B; ++b) {
-      const auto window = notes.subspan(b * length * F, length * F);
-      inputs.insert(inputs.end(), window.begin(), window.end() - static_cast<std::ptrdiff_t>(F));
-      for (std::size_t f = 0; f < F; ++f) targets[f].push_back(window[window.size() - F + f]);
-    }
-    Tape<T> tape;
-    const std::vector<Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
-    const auto h = body(tape, w, inputs, B);
-    const auto nats = [&](std::size_t f) {
-      return ops::cross_entropy(head(w, h, f, [&](std::size_t g) { return targets[g]; }), targets[f]);
-    };
+    const std::span<const Var<T>> w = detail::lstm::on_tape<T>(tape, parameters_);
+    auto* targets = tape.template take<std::int32_t>(F * B);  // by field
+    for (std::size_t i = 0; i < F * B; ++i) targets[i] = notes[(i % B + 1) * length * F - F + i / B];
+    const auto target = [&](std::size_t f) { return std::span<const std::int32_t>(targets + f * B, B); };
+    const auto h = body(tape, w, notes, B, length - 1);
+    const auto nats = [&](std::size_t f) { return ops::cross_entropy(head(w, h, f, target), target(f)); };
     Var<T> total = nats(0);
     for (std::size_t f = 1; f < F; ++f) total = ops::add(total, nats(f));
     if (gradients) detail::lstm::backward<T>(tape, total, parameters_);

@@ -72,6 +72,8 @@ class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::size_t size) { reserve(size); }
+  /// `size` numbers that belong to someone else and are not freed here.
+  AlignedBuffer(T* lent, std::size_t size) noexcept : data_(lent, Free{std::align_val_t{0}}), size_(size) {}
 
   /// Afterwards there is room for `size` numbers; the old content is lost when it has to grow.
   void reserve(std::size_t size) {
@@ -92,8 +94,10 @@ class AlignedBuffer {
  private:
   static constexpr std::size_t k_huge = std::size_t{1} << 21;
   struct Free {
-    std::align_val_t alignment{64};
-    void operator()(T* p) const noexcept { ::operator delete(p, alignment); }
+    std::align_val_t alignment{64};  // 0: lent
+    void operator()(T* p) const noexcept {
+      if (alignment != std::align_val_t{0}) ::operator delete(p, alignment);
+    }
   };
   std::unique_ptr<T, Free> data_;
   std::size_t size_ = 0;
@@ -111,6 +115,9 @@ class Tensor {
   Tensor() = default;
   /// Zeros.
   explicit Tensor(const Shape& shape) : shape_(shape), size_(shape.size()), buffer_(size_) { fill(T(0)); }
+  /// shape.size() numbers as they stand in 64-byte aligned memory that is lent: it must outlive this tensor and
+  /// whatever it is moved to. Copies have memory of their own.
+  Tensor(const Shape& shape, T* lent) noexcept : shape_(shape), size_(shape.size()), buffer_(lent, size_) {}
   Tensor(const Tensor& other) : shape_(other.shape_), size_(other.size_), buffer_(other.size_) {
     std::copy_n(other.data(), size_, data());
   }
