@@ -35,6 +35,27 @@ TEST_CASE("tensor: copies copy the numbers, moves leave nothing behind") {
   CHECK(b == c);
 }
 
+TEST_CASE("tensor: lent memory is used as it stands, moves along and is not freed; copies have their own") {
+  alignas(64) float numbers[16] = {1, 2, 3, 4, 5, 6};
+  Tensor<float> owner(Shape{6});
+  {
+    Tensor<float> a(Shape{2, 3}, numbers);
+    CHECK(a.data() == numbers);
+    CHECK(a[5] == 6);
+    a[0] = 9;
+    const Tensor<float> copy = a;
+    Tensor<float> moved = std::move(a);
+    CHECK(moved.data() == numbers);
+    CHECK(copy == moved);
+    moved[1] = 8;
+    CHECK(copy[1] == 2);
+    std::swap(owner, moved);  // the owner's numbers are freed here, the lent ones are not
+  }
+  CHECK(owner.data() == numbers);
+  CHECK(numbers[0] == 9);
+  CHECK(numbers[1] == 8);
+}
+
 TEST_CASE("tensor: a scalar has one number, an empty tensor none, five dimensions are refused") {
   CHECK(Tensor<float>(Shape{}).size() == 1);
   CHECK(Tensor<float>().size() == 0);
