@@ -3,6 +3,9 @@
 #include <doctest/doctest.h>
 
 #include <limits>
+#include <vector>
+
+#include <midigpt/core/rng.hpp>
 
 using namespace midigpt;
 
@@ -29,4 +32,31 @@ TEST_CASE("gpt config: a loss is counted per target, and of none it is zero") {
   CHECK(Loss{6.0, 4}.finite());
   CHECK_FALSE(Loss{std::numeric_limits<double>::quiet_NaN(), 4}.finite());
   CHECK_FALSE(Loss{std::numeric_limits<double>::infinity(), 4}.finite());
+}
+
+TEST_CASE("gpt config: features transposed are the dense matrix transposed, and twice transposed the same") {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    CAPTURE(seed);
+    Rng rng(seed);
+    const int V = rng.between(1, 20), K = rng.between(1, 12);
+    SparseFeatures f{.n_features = K, .row_begin = {0}, .column = {}, .value = {}};
+    std::vector<float> dense(static_cast<std::size_t>(V * K)), back(dense.size());
+    for (int v = 0; v < V; ++v) {
+      for (int k = 0; k < K; ++k) {
+        if (!rng.chance(0.3)) continue;
+        f.column.push_back(k);
+        f.value.push_back(dense[static_cast<std::size_t>(v * K + k)] = static_cast<float>(rng.uniform()) + 1);
+      }
+      f.row_begin.push_back(static_cast<std::int32_t>(f.column.size()));
+    }
+    const SparseFeatures t = transposed(f);
+    CHECK(t.n_features == V);
+    REQUIRE(t.row_begin.size() == static_cast<std::size_t>(K) + 1);
+    for (int k = 0; k < K; ++k) {
+      for (auto i = t.row_begin[static_cast<std::size_t>(k)]; i < t.row_begin[static_cast<std::size_t>(k) + 1]; ++i)
+        back[static_cast<std::size_t>(t.column[static_cast<std::size_t>(i)] * K + k)] = t.value[static_cast<std::size_t>(i)];
+    }
+    CHECK(back == dense);
+    CHECK(transposed(t) == f);
+  }
 }

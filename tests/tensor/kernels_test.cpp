@@ -92,6 +92,37 @@ TEST_CASE("kernels: one infinite number or NaN is found at every place") {
   });
 }
 
+TEST_CASE("kernels: rows by number are added with their factors, at widths around four vectors, and nothing else is touched") {
+  constexpr std::size_t k_rows = 9;
+  each_isa([](Isa isa) {
+    Worst worst;
+    std::size_t touched = 0;
+    for (const std::size_t C : {1u, 3u, 16u, 17u, 48u, 63u, 64u, 65u, 128u, 200u}) {
+      for (const std::size_t n : {0u, 1u, 2u, 13u}) {
+        const Tensor<double> numbers = random_tensor(Shape{k_rows + 1, C}, C + n);
+        const std::vector<float> x(numbers.span().begin(), numbers.span().end());
+        std::vector<float> y(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(C)), factors(n);
+        std::vector<double> want(y.begin(), y.end());
+        y.push_back(7.0f);
+        std::vector<std::int32_t> rows(n);
+        Rng rng(C, n);
+        for (std::size_t i = 0; i < n; ++i) {
+          rows[i] = rng.between(0, k_rows);  // one may come twice
+          factors[i] = static_cast<float>(rng.normal());
+          for (std::size_t c = 0; c < C; ++c)
+            want[c] += static_cast<double>(factors[i]) * static_cast<double>(x[static_cast<std::size_t>(rows[i]) * C + c]);
+        }
+        detail::simd_call<detail::kernels::AddRows, float>(isa, C, n, static_cast<const std::int32_t*>(rows.data()),
+                                                           static_cast<const float*>(factors.data()), x.data(), y.data());
+        for (std::size_t c = 0; c < C; ++c) worst(std::abs(static_cast<double>(y[c]) - want[c]));
+        touched += y[C] != 7.0f ? 1u : 0u;
+      }
+    }
+    CHECK(worst.error <= 1e-5);
+    CHECK(touched == 0);
+  });
+}
+
 TEST_CASE("kernels: a sum of squares counts every element once") {
   each_isa([](Isa isa) {
     for (const std::size_t n : {0u, 1u, 17u, 1023u, 1024u, 1025u, 5000u}) {

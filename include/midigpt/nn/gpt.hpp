@@ -62,7 +62,7 @@ class Gpt {
       : config_(config), features_(std::move(features)) {
     config_.n_feature = features_.n_features;
     check_config();
-    transpose_features();
+    if (config_.n_feature > 0) by_feature_ = transposed(features_);
     const std::size_t C = static_cast<std::size_t>(config.n_embd), V = static_cast<std::size_t>(config.vocab_size);
     parameters_.push_back(make_parameter<T>("wte.weight", Shape{V, C}, true));
     if (config_.n_feature > 0) {
@@ -145,7 +145,7 @@ class Gpt {
     T *x = cache.scratch_.data(), *norm = x + C, *qkv = norm + C, *y = qkv + 3 * C, *fc = y + C, *weights = fc + 4 * C;
     T *extra = weights + cache.capacity_, *branch = norm;
     const detail::gpt::Places places(config_);
-    add_rows(id, places, x, isa);
+    token_row(id, places, x, isa);
     call<detail::kernels::AddScaled>(isa, C, T(1), value(places.wpe) + at * C, x);
     for (std::size_t l = 0; l < cache.layers_; ++l) {
       const auto p = [&](detail::gpt::InLayer which) { return value(places.layers + 12 * l + which); };
@@ -192,7 +192,7 @@ class Gpt {
       plain.parameters_[i].value = parameters_[i < to.wpe ? i : i - to.wpe + from.wpe].value;
     T* wte = plain.parameters_[to.wte].value.data();
     for (std::int32_t v = 0; v < config_.vocab_size; ++v)
-      add_rows(v, from, wte + static_cast<std::size_t>(v * config_.n_embd), best_isa());
+      token_row(v, from, wte + static_cast<std::size_t>(v * config_.n_embd), best_isa());
     return plain;
   }
 
@@ -259,14 +259,18 @@ class Gpt {
   }
 
   /// out := wte[id] + (F A)[id].
-  void add_rows(std::int32_t id, const detail::gpt::Places& places, T* out, Isa isa) const noexcept {
+  void token_row(std::int32_t id, const detail::gpt::Places& places, T* out, Isa isa) const noexcept {
     const std::size_t C = static_cast<std::size_t>(config_.n_embd), v = static_cast<std::size_t>(id);
     std::copy_n(value(places.wte) + v * C, C, out);
-    if (config_.n_feature == 0) return;
-    for (std::size_t i = feature_begin(v); i < feature_begin(v + 1); ++i) {
-      call<detail::kernels::AddScaled>(isa, C, static_cast<T>(features_.value[i]),
-                                       value(places.features) + static_cast<std::size_t>(features_.column[i]) * C, out);
-    }
+    if (config_.n_feature > 0) add_row_of(features_, v, value(places.features), out, isa);
+  }
+
+  /// out += row r of `sparse` times x, a matrix of C columns.
+  void add_row_of(const SparseFeatures& sparse, std::size_t r, const T* x, T* out, Isa isa) const noexcept {
+    const auto begin = static_cast<std::size_t>(sparse.row_begin[r]);
+    const auto n = static_cast<std::size_t>(sparse.row_begin[r + 1]) - begin;
+    call<detail::kernels::AddRows>(isa, static_cast<std::size_t>(config_.n_embd), n,
+                                   sparse.column.data() + begin, sparse.value.data() + begin, x, out);
   }
 
   /// The token table of the passes: wte itself, or wte + F A in the workspace.
@@ -280,26 +284,10 @@ class Gpt {
     constexpr std::size_t k_rows = 256;
     pool.run((V + k_rows - 1) / k_rows, [&](std::size_t i, std::size_t) {
       for (std::size_t v = i * k_rows; v < (std::min)(V, (i + 1) * k_rows); ++v) {
-        add_rows(static_cast<std::int32_t>(v), places, out + v * C, workspace.isa());
+        token_row(static_cast<std::int32_t>(v), places, out + v * C, workspace.isa());
       }
     });
     return out;
-  }
-
-  /// F by columns: what the gradient of A sums over.
-  void transpose_features() {
-    if (config_.n_feature == 0) return;
-    column_begin_.assign(static_cast<std::size_t>(config_.n_feature) + 1, 0);
-    for (const std::int32_t k : features_.column) ++column_begin_[static_cast<std::size_t>(k) + 1];
-    for (std::size_t k = 1; k < column_begin_.size(); ++k) column_begin_[k] += column_begin_[k - 1];
-    by_column_.resize(features_.column.size());
-    std::vector<std::size_t> next(column_begin_.begin(), column_begin_.end() - 1);
-    for (std::int32_t v = 0; v < config_.vocab_size; ++v) {
-      for (std::size_t i = feature_begin(static_cast<std::size_t>(v));
-           i < feature_begin(static_cast<std::size_t>(v) + 1); ++i) {
-        by_column_[next[static_cast<std::size_t>(features_.column[i])]++] = {v, features_.value[i]};
-      }
-    }
   }
 
   /// dA = F^T dTable; the table's gradient is wte's.
@@ -310,17 +298,12 @@ class Gpt {
     T* da = parameters_[places.features].grad.data();
     pool.run(static_cast<std::size_t>(config_.n_feature), [&](std::size_t k, std::size_t) {
       std::fill_n(da + k * C, C, T(0));
-      for (std::size_t i = column_begin_[k]; i < column_begin_[k + 1]; ++i) {
-        call<detail::kernels::AddScaled>(isa, C, static_cast<T>(by_column_[i].second),
-                                         dtable + static_cast<std::size_t>(by_column_[i].first) * C, da + k * C);
-      }
+      add_row_of(by_feature_, k, dtable, da + k * C, isa);
     });
   }
 
   GptConfig config_;
-  SparseFeatures features_;
-  std::vector<std::size_t> column_begin_;
-  std::vector<std::pair<std::int32_t, float>> by_column_;
+  SparseFeatures features_, by_feature_;  // F and its transpose
   std::vector<Parameter<T>> parameters_;
 };
 

@@ -52,6 +52,26 @@ struct SparseFeatures {
   friend bool operator==(const SparseFeatures&, const SparseFeatures&) = default;
 };
 
+/// F transposed, K x V: where each feature stands.
+[[nodiscard]] inline SparseFeatures transposed(const SparseFeatures& f) {
+  const std::size_t V = f.row_begin.empty() ? 0 : f.row_begin.size() - 1;
+  SparseFeatures t{.n_features = static_cast<std::int32_t>(V),
+                   .row_begin = std::vector<std::int32_t>(static_cast<std::size_t>(f.n_features) + 1),
+                   .column = std::vector<std::int32_t>(f.column.size()),
+                   .value = std::vector<float>(f.value.size())};
+  for (const std::int32_t k : f.column) ++t.row_begin[static_cast<std::size_t>(k) + 1];
+  for (std::size_t k = 1; k < t.row_begin.size(); ++k) t.row_begin[k] += t.row_begin[k - 1];
+  std::vector<std::int32_t> next = t.row_begin;
+  for (std::size_t v = 0; v < V; ++v) {
+    for (auto i = static_cast<std::size_t>(f.row_begin[v]); i < static_cast<std::size_t>(f.row_begin[v + 1]); ++i) {
+      const auto to = static_cast<std::size_t>(next[static_cast<std::size_t>(f.column[i])]++);
+      t.column[to] = static_cast<std::int32_t>(v);
+      t.value[to] = f.value[i];
+    }
+  }
+  return t;
+}
+
 /// A view of B sequences of T tokens, row-major. A target of -1 does not count.
 struct TokenBatch {
   std::span<const std::int32_t> ids, targets;

@@ -198,6 +198,41 @@ struct AddScaled {
   }
 };
 
+/// y += sum over i < n of scale[i] x(row[i], :), C numbers each, added in the order of i.
+struct AddRows {
+  template <class S, class T>
+  [[gnu::always_inline]] static void run(std::size_t C, std::size_t n, const std::int32_t* row, const float* scale,
+                                         const T* x, T* y) {
+    using V = typename S::vec;
+    const auto at = [&](std::size_t i, std::size_t c) __attribute__((always_inline)) {
+      return x + static_cast<std::size_t>(row[i]) * C + c;
+    };
+    std::size_t c = 0;
+    for (; c + 4 * S::width <= C; c += 4 * S::width) {
+      V sum[4], v;
+      for (std::size_t k = 0; k < 4; ++k) simd::load<S>(sum[k], y + c + k * S::width, S::width);
+      for (std::size_t i = 0; i < n; ++i) {
+        const T factor = static_cast<T>(scale[i]);
+        for (std::size_t k = 0; k < 4; ++k) {
+          simd::load<S>(v, at(i, c + k * S::width), S::width);
+          sum[k] += factor * v;
+        }
+      }
+      for (std::size_t k = 0; k < 4; ++k) simd::store<S>(y + c + k * S::width, sum[k], S::width);
+    }
+    simd::sweep<S>(
+        C - c, [&](std::size_t r, std::size_t m) __attribute__((always_inline)) {
+          V sum, v;
+          simd::load<S>(sum, y + c + r, m);
+          for (std::size_t i = 0; i < n; ++i) {
+            simd::load<S>(v, at(i, c + r), m);
+            sum += static_cast<T>(scale[i]) * v;
+          }
+          simd::store<S>(y + c + r, sum, m);
+        });
+  }
+};
+
 /// y := a + b.
 struct Add {
   template <class S, class T>
