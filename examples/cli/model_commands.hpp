@@ -30,7 +30,7 @@ inline void on_interrupt(int) {
 
 struct TrainArguments {
   std::vector<std::string> inputs;
-  std::string out, codec = "multitrack";
+  std::string out, codec = "multitrack", packing = "packed";
   midigpt::RunSettings settings;
   int threads = 0;
   bool resume = false, no_features = false, no_merges = false;
@@ -47,6 +47,7 @@ inline void train_command(TrainArguments& a) {
   } else if (std::filesystem::exists(a.out + "/resume.safetensors")) {
     throw CannotDo(a.out + " holds a run already; add --resume to go on with it, or name another folder");
   }
+  a.settings.packing = *midigpt::packing_from_name(a.packing);
   a.settings.token_features = !a.no_features;
   a.settings.merges = !a.no_merges;
   const midigpt::Corpus corpus = read_corpus(a.inputs, codec, 0.1);
@@ -136,6 +137,8 @@ inline void add_model_commands(CLI::App& app) {
     c->add_option("--vocab-size", a->settings.vocab_size, "largest vocabulary; chosen from the corpus if absent")->check(CLI::Range(300, 1000000));
     c->add_option("--block-size", a->settings.block_size, "tokens of context")->capture_default_str()->check(CLI::Range(8, 8192));
     c->add_option("--batch-size", a->settings.batch_size, "windows per step")->capture_default_str()->check(CLI::Range(1, 4096));
+    c->add_option("--packing", a->packing, "packed: windows of all pieces end to end; lines: the first 32 tokens of each piece, a context of 31")
+        ->capture_default_str()->check(CLI::IsMember({"packed", "lines"}));
     c->add_option("--learning-rate", a->settings.learning_rate, "at its peak")->capture_default_str()->check(CLI::PositiveNumber);
     c->add_option("--dropout", a->settings.dropout, "0 to 0.9")->capture_default_str()->check(CLI::Range(0.0, 0.9));
     c->add_option("--eval-every", a->settings.eval_every, "steps between evaluations; ten a run if absent")->check(CLI::Range(1, 100000000));

@@ -120,6 +120,17 @@ wait $pid
 has stderr --resume
 expect 0 "$midigpt" train music -o half --resume
 same whole/model.safetensors half/model.safetensors
+# rows of other makes; a run keeps its own
+expect 0 "$midigpt" train music -o lines --preset nano --steps 6 --packing lines
+has stderr 'steps of 16 x 31 tokens'
+has lines/settings.json '"packing": "lines"'
+cp lines/model.safetensors lines.safetensors
+expect 0 "$midigpt" train music -o lines --resume --packing packed
+same lines/model.safetensors lines.safetensors
+expect 0 "$midigpt" generate --model lines -o from_lines.mid
+exists from_lines.mid
+expect 2 "$midigpt" train music -o run4 --packing circles
+absent run4
 expect 0 "$midigpt" generate --model run --seed 5 -o g.mid --count 2
 exists g-1.mid g-2.mid
 expect 0 "$midigpt" generate --model run --seed 5 -o h.mid --count 2

@@ -127,6 +127,73 @@ TEST_CASE("run: stopped and resumed ends in the bytes of never having stopped") 
   CHECK_FALSE(other);  // another corpus is another run
 }
 
+TEST_CASE("run: lines are the beginnings of the pieces, each as often as said; resumed, the same bytes; windows do not resume them") {
+  const TempRun dir;
+  ThreadPool pool(2);
+  const Corpus corpus = corpus_from_generator(40, 1, {.bars = 4, .style = DiceStyle::chords});  // some longer than a line, some not
+  RunSettings settings = small_settings();
+  settings.packing = Packing::lines;
+  settings.merges = false;
+  settings.batch_size = 1;
+  settings.steps = 0;  // twelve times through
+  settings.keys = 1;
+  settings.eval_every = 200;
+  std::string said;
+  RunHooks hooks;
+  hooks.on_message = [&](const std::string& line) { said += line; };
+  const auto whole = train_run(corpus, settings, dir / "whole", pool, hooks);
+  REQUIRE(whole);
+  const auto music = load_music_model(dir / "whole");
+  REQUIRE(music);
+  CHECK(music->model.config().block_size == 31);
+  const auto encoded = encode_corpus(corpus, music->tokenizer);
+  REQUIRE(encoded);
+  std::size_t scored = 0, cut = 0;
+  for (std::size_t i = 0; i < encoded->train.size(); ++i) {
+    const std::size_t framed = encoded->train[i].size() + 2;
+    scored += (std::min)(framed, std::size_t{32}) - 1;
+    cut += framed > 32 ? 1u : 0u;
+  }
+  CHECK(cut > 0);
+  CHECK(cut < encoded->train.size());
+  CHECK(whole->train.step == static_cast<std::int64_t>(12 * encoded->train.size()));
+  CHECK(whole->train.tokens == 12 * scored);
+  CAPTURE(said);
+  CHECK(said.find(concat({encoded->train.size(), " lines of 31 tokens to learn from in 1 key"})) != std::string::npos);
+  CHECK(said.find(concat({whole->train.step, " steps of 1 x 31 tokens"})) != std::string::npos);
+  CHECK(whole->held_out.model.count == whole->held_out.tokens);  // whole pieces
+  CHECK(whole->held_out.model.mean() < whole->held_out.uniform.mean());
+  Generator generator(music->model);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  const auto piece = generate_score(generator, music->tokenizer, music->codec, Score{}, options);
+  REQUIRE(piece);
+  CHECK(piece->notes > 0);
+
+  std::atomic<bool> stop{false};
+  hooks.stop = &stop;
+  hooks.on_step = [&](const StepReport& r) { stop = r.step == 77; };
+  REQUIRE(train_run(corpus, settings, dir / "half", pool, hooks));
+  const std::string saved = bytes_of(dir / "half/settings.json");
+  std::string other = saved;
+  other.replace(other.find("\"lines\""), 7, "\"packed\"");
+  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
+  const auto windows = train_run(corpus, RunSettings{}, dir / "half", pool, {}, true);
+  REQUIRE_FALSE(windows);
+  CHECK(windows.error().what.find("packing") != std::string::npos);
+  other.replace(other.find("\"packed\""), 8, "\"circles\"");
+  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
+  const auto circles = train_run(corpus, RunSettings{}, dir / "half", pool, {}, true);
+  REQUIRE_FALSE(circles);
+  CHECK(circles.error().what.find("unknown packing circles") != std::string::npos);
+  REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
+  REQUIRE(train_run(corpus, RunSettings{}, dir / "half", pool, {}, true));
+  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
+    CAPTURE(file);
+    CHECK(bytes_of(dir / "half" + file) == bytes_of(dir / "whole" + file));
+  }
+}
+
 TEST_CASE("run: the model file alone makes music and is judged without what it has learnt from") {
   const TempRun dir;
   ThreadPool pool(2);
@@ -180,6 +247,7 @@ TEST_CASE("run: settings come back from their file as they were") {
   fs::create_directories(dir.root);
   RunSettings s = small_settings();
   s.learning_rate = 0.00123;
+  s.packing = Packing::lines;
   s.token_features = false;
   s.merges = false;
   s.keys = 12;

@@ -137,6 +137,28 @@ TEST_CASE("dataset: the author's layout keeps 32 ids of each line and learns the
   for (std::size_t t = 0; t < 31; ++t) CHECK(batch.targets[t] == (t < 4 ? 11 + static_cast<int>(t) : k_ignore));
 }
 
+TEST_CASE("dataset: lines with BOS and EOS: the end is learnt where it fits, padding is not") {
+  Dataset data(counting({5, 6, 7}), {.packing = Packing::lines, .bos_id = 1, .eos_id = 2, .pad_id = 3, .line_length = 8});
+  CHECK(data.length() == 7);
+  std::set<std::vector<std::int32_t>> got;
+  Batch batch;
+  for (std::uint64_t s = 0; s < 3; ++s) {
+    data.fill(s, 1, batch);
+    auto row = batch.tokens;
+    row.insert(row.end(), batch.targets.begin(), batch.targets.end());
+    got.insert(row);
+  }
+  CHECK(got == std::set<std::vector<std::int32_t>>{{1, 10, 11, 12, 13, 14, 2, 10, 11, 12, 13, 14, 2, k_ignore},
+                                                   {1, 15, 16, 17, 18, 19, 20, 15, 16, 17, 18, 19, 20, 2},
+                                                   {1, 21, 22, 23, 24, 25, 26, 21, 22, 23, 24, 25, 26, 27}});
+}
+
+TEST_CASE("dataset: packings have names") {
+  for (const Packing p : {Packing::packed, Packing::lines}) CHECK(packing_from_name(packing_name(p)) == p);
+  CHECK_FALSE(packing_from_name("circles"));
+  CHECK_FALSE(packing_from_name(""));
+}
+
 TEST_CASE("dataset: its hash tells pieces apart from their concatenation") {
   CHECK(hash_pieces(counting({4, 6})) == hash_pieces(counting({4, 6})));
   CHECK(hash_pieces(counting({4, 6})) != hash_pieces(counting({6, 4})));

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -157,6 +158,69 @@ TEST_CASE("trainer: stopped anywhere and resumed, it ends with the bytes of a ru
       CAPTURE(name);
       CHECK(folder.file(name) == whole.file(name));
     }
+  }
+}
+
+TEST_CASE("trainer: the author's data set trains, padding among what is learnt; resumed, the same bytes") {
+  TestFolder whole("author"), parts("author_parts");
+  struct AuthorRun : TestRun {
+    Dataset lines{pieces, author_dataset()};
+    EvalSet lines_held_out{held_pieces, 31, -1, -1};
+  };
+  auto options = TestRun::options(whole.path);
+  options.steps = 120;
+  options.schedule.lr = 1e-2;
+  double first = 0, last = 0;  // mean loss of 20 steps
+  options.on_step = [&](const StepReport& r) {
+    if (r.step <= 20) first += r.loss / 20;
+    if (r.step > 100) last += r.loss / 20;
+  };
+  AuthorRun run;
+  const TrainResult result = Trainer(run.model, run.lines, run.lines_held_out, run.pool, options).run().value();
+  CHECK(last < 0.6 * first);
+  CHECK(result.held_out.count == run.lines_held_out.count());
+  CHECK(result.tokens == 120 * 4 * 2 * 31);  // every place of every row is scored
+  std::map<std::vector<std::int32_t>, std::size_t> padding_of;  // by row of 32
+  for (std::size_t i = 0; i < run.pieces.size(); ++i) {
+    std::vector<std::int32_t> row(run.pieces[i].begin(), run.pieces[i].end());
+    const std::size_t length = row.size();
+    row.resize(32, 0);
+    padding_of[row] = length < 32 ? 32 - length : 0;
+  }
+  std::size_t padding = 0, want = 0;
+  Batch batch;
+  for (std::uint64_t n = 0; n < 120 * 2; ++n) {
+    run.lines.fill(n, 4, batch);
+    for (const std::int32_t target : batch.targets) padding += target == 0 ? 1u : 0u;
+    for (std::size_t b = 0; b < 4; ++b) {
+      std::vector<std::int32_t> row{batch.tokens[b * 31]};
+      row.insert(row.end(), batch.targets.begin() + static_cast<std::ptrdiff_t>(b * 31), batch.targets.begin() + static_cast<std::ptrdiff_t>(b * 31 + 31));
+      REQUIRE(padding_of.contains(row));
+      want += padding_of[row];
+    }
+  }
+  CHECK(padding > 0);
+  CHECK(padding == want);
+
+  std::atomic<bool> stop{false};
+  options.folder = parts.path;
+  options.stop = &stop;
+  options.on_step = [&](const StepReport& r) { stop = r.step == 33; };
+  AuthorRun half;
+  CHECK(Trainer(half.model, half.lines, half.lines_held_out, half.pool, options).run().value().ending == Ending::stopped);
+  options.stop = nullptr;
+  AuthorRun rest;
+  CHECK(!Trainer(rest.model, rest.data, rest.held_out, rest.pool, options).resume());  // windows
+  auto ignoring = author_dataset();
+  ignoring.score_padding = false;
+  Dataset other(rest.pieces, ignoring);
+  CHECK(!Trainer(rest.model, other, rest.lines_held_out, rest.pool, options).resume());
+  Trainer trainer(rest.model, rest.lines, rest.lines_held_out, rest.pool, options);
+  REQUIRE(trainer.resume());
+  REQUIRE(trainer.run());
+  for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"}) {
+    CAPTURE(name);
+    CHECK(parts.file(name) == whole.file(name));
   }
 }
 

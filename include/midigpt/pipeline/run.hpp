@@ -45,6 +45,7 @@ struct RunSettings {
   int vocab_size = 0;           // a cap; 0: as much as the corpus asks for
   int block_size = 256;         // T
   int batch_size = 16;          // B
+  Packing packing = {};         // lines: a row is the first 32 tokens of BOS piece EOS, and T at most 31
   std::int64_t steps = 0;       // 0: suggested_steps()
   double seconds = 0;           // > 0: stop there too; the same bytes are then no longer promised
   double learning_rate = 2e-3;
@@ -106,6 +107,7 @@ namespace detail::run {
   put("vocab_size", json_number(s.vocab_size));
   put("block_size", json_number(s.block_size));
   put("batch_size", json_number(s.batch_size));
+  put("packing", json_quote(packing_name(s.packing)));
   put("steps", json_number(s.steps));
   put("seconds", json_number(s.seconds));
   put("learning_rate", json_number(s.learning_rate));
@@ -189,10 +191,15 @@ namespace detail::run {
         return {};
       };
       Result<void> r;
-      if (key == "codec" || key == "preset") {
+      if (key == "codec" || key == "preset" || key == "packing") {
         auto text = json.string();
         if (!text) return text.error();
         if (key == "preset") s.preset = *text;
+        if (key == "packing") {
+          const auto packing = packing_from_name(*text);
+          if (!packing) return Error{Errc::bad_value, json.offset(), "unknown packing " + *text};
+          s.packing = *packing;
+        }
         if (key == "codec" && codec != nullptr) {
           const auto kind = codec_from_name(*text);
           if (!kind) return Error{Errc::bad_value, json.offset(), "unknown codec " + *text};
@@ -286,6 +293,8 @@ namespace detail::run {
     if (!saved) return saved.error();
     settings = *saved;
   }
+  const bool lines = settings.packing == Packing::lines;
+  if (lines) settings.block_size = (std::min)(settings.block_size, DatasetOptions{}.line_length - 1);  // no context that no row fills
   if (settings.keys == 0) settings.keys = suggested_keys(corpus.notes());
   add_keys(corpus, settings.keys);
   if (resume) {
@@ -302,7 +311,10 @@ namespace detail::run {
     return Error{Errc::bad_value, 0, concat({"needs at least two different pieces, one to learn from and one to be judged by; found ",
         corpus.pieces.size()})};
   }
-  if (settings.steps == 0) settings.steps = suggested_steps(encoded->train.ids.size(), settings.batch_size, settings.block_size);
+  Dataset data(encoded->train, {.packing = settings.packing, .block_size = settings.block_size, .bos_id = tokenizer->bos_id(), .eos_id = tokenizer->eos_id(),
+                                .line_length = settings.block_size + 1, .seed = settings.seed});
+  const std::size_t epoch_tokens = lines ? data.rows_per_epoch() * static_cast<std::size_t>(data.length()) : encoded->train.ids.size();
+  if (settings.steps == 0) settings.steps = suggested_steps(epoch_tokens, settings.batch_size, settings.block_size);
   result.code_points = encoded->code_points;
   result.tokens = encoded->tokens;
   result.byte_tokens = encoded->byte_tokens;
@@ -310,7 +322,8 @@ namespace detail::run {
   result.keys = settings.keys;
   result.vocab_size = tokenizer->vocab_size();
   result.held_out = compare_baselines(encoded->train, encoded->held_out, encoded->held_out_notes, *tokenizer);
-  say(concat({"vocabulary of ", result.vocab_size, " tokens; ", encoded->train.ids.size(), " tokens to learn from in ", settings.keys,
+  const std::string epoch = lines ? concat({data.rows_per_epoch(), " lines of ", data.length(), " tokens"}) : concat({epoch_tokens, " tokens"});
+  say(concat({"vocabulary of ", result.vocab_size, " tokens; ", epoch, " to learn from in ", settings.keys,
       settings.keys == 1 ? " key, " : " keys, ", encoded->held_out.ids.size(), " held out; ", settings.steps, " steps of ", settings.batch_size, " x ", settings.block_size,
       " tokens"}));
 
@@ -334,7 +347,6 @@ namespace detail::run {
     if (auto r = write_file_atomic(folder + "/settings.json", detail::run::settings_json(settings, corpus.codec)); !r) return r.error();
   }
 
-  Dataset data(encoded->train, {.block_size = settings.block_size, .bos_id = tokenizer->bos_id(), .eos_id = tokenizer->eos_id(), .seed = settings.seed});
   const EvalSet held_out(encoded->held_out, settings.block_size, tokenizer->bos_id(), tokenizer->eos_id());
   TrainOptions options;
   options.steps = settings.steps;

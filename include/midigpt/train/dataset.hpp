@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include <midigpt/core/bytes.hpp>
@@ -62,6 +64,17 @@ struct Batch {
 };
 
 enum class Packing : std::uint8_t { packed, lines };
+
+[[nodiscard]] constexpr std::string_view packing_name(Packing p) noexcept {
+  return p == Packing::lines ? "lines" : "packed";
+}
+
+[[nodiscard]] constexpr std::optional<Packing> packing_from_name(std::string_view name) noexcept {
+  for (const Packing p : {Packing::packed, Packing::lines}) {
+    if (packing_name(p) == name) return p;
+  }
+  return std::nullopt;
+}
 
 struct DatasetOptions {
   Packing packing = Packing::packed;

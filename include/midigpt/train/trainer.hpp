@@ -181,8 +181,9 @@ class Trainer {
   [[nodiscard]] const StepReport& last_step() const noexcept { return report_; }
   [[nodiscard]] const std::string& message() const noexcept { return message_; }
 
-  /// Takes up the state in folder/resume.safetensors. The corpus, the model's shape, the seed and the batch must be the
-  /// same; steps, schedule, AdamW's options, clipping and the intervals may be others, and hold from here on.
+  /// Takes up the state in folder/resume.safetensors. The corpus, how rows are made of it, the model's shape, the seed
+  /// and the batch must be the same; steps, schedule, AdamW's options, clipping and the intervals may be others, and
+  /// hold from here on.
   [[nodiscard, gnu::cold]] Result<void> resume() {
     auto file = read_safetensors(options_.folder + "/resume.safetensors");
     if (!file) return file.error();
@@ -295,7 +296,9 @@ class Trainer {
   [[nodiscard, gnu::cold]] std::string identity() const {
     const DatasetOptions& d = data_.options();
     return concat({"{\"arch\":", arch_json(model_.config()), ",\"n_feature\":", model_.config().n_feature, ",\"dropout\":",
-        json_number(model_.config().dropout), ",\"corpus\":\"", data_.hash(), "\",\"data_seed\":", d.seed, ",\"length\":", data_.length(),
+        json_number(model_.config().dropout), ",\"corpus\":\"", data_.hash(), "\",\"packing\":\"", packing_name(d.packing), "\",\"length\":", data_.length(),
+        ",\"bos_id\":", d.bos_id, ",\"eos_id\":", d.eos_id, ",\"pad_id\":", d.pad_id, ",\"score_padding\":", int{d.score_padding},
+        ",\"with_replacement\":", int{d.with_replacement}, ",\"data_seed\":", d.seed,
         ",\"seed\":", options_.seed, ",\"batch_size\":", options_.batch_size, ",\"accumulation\":", batches_.size(), "}"});
   }
 
