@@ -2,10 +2,12 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <support/worst.hpp>
@@ -122,42 +124,123 @@ TEST_CASE("trainer: the same seed gives the same files on 1, 2, 4 and 8 threads"
   CHECK(other.file("model.safetensors") != want[0]);
 }
 
-TEST_CASE("trainer: stopped anywhere and resumed, it ends with the bytes of a run that never stopped") {
-  TestFolder whole("whole");
-  TestRun reference;
-  {
-    Trainer trainer(reference.model, reference.data, reference.held_out, reference.pool, TestRun::options(whole.path));
-    REQUIRE(trainer.run());
-  }
-  for (const std::int64_t at : {1, 9, 10, 11, 29}) {
-    CAPTURE(at);
-    TestFolder folder("parts");
-    std::atomic<bool> stop{false};
+TEST_CASE("trainer: stopped anywhere and resumed, it ends with the bytes of a run that never stopped; an evaluation waits for the resumed run") {
+  for (const std::int64_t eval_every : {10, 7}) {  // the last step is one of them or not
+    CAPTURE(eval_every);
+    TestFolder whole("whole");
+    TestRun reference;
     {
-      TestRun run;
+      auto options = TestRun::options(whole.path);
+      options.eval_every = eval_every;
+      Trainer trainer(reference.model, reference.data, reference.held_out, reference.pool, options);
+      REQUIRE(trainer.run());
+    }
+    for (const std::int64_t at : {1, 7, 9, 10, 11, 28, 29, 30}) {
+      CAPTURE(at);
+      TestFolder folder("parts");
       auto options = TestRun::options(folder.path);
-      options.stop = &stop;
-      options.on_step = [&](const StepReport& r) { stop = r.step == at; };
-      Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
-      auto result = trainer.run();
-      REQUIRE(result);
-      CHECK(result->ending == Ending::stopped);
-      CHECK(result->step == at);
-      CHECK(!folder.file("model.safetensors").empty());
+      options.eval_every = eval_every;
+      std::atomic<bool> stop{false};
+      {
+        TestRun run;
+        std::int64_t evaluations = 0;
+        options.stop = &stop;
+        options.on_step = [&](const StepReport& r) { stop = r.step == at; };
+        options.on_eval = [&](const EvalReport&) { ++evaluations; };
+        Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
+        auto result = trainer.run();
+        REQUIRE(result);
+        CHECK(result->ending == Ending::stopped);
+        CHECK(result->step == at);
+        CHECK(evaluations == (at - 1) / eval_every);
+        CHECK(!folder.file("model.safetensors").empty());
+      }
+      options.on_step = nullptr;
+      options.on_eval = nullptr;
+      const Bytes state = folder.file("resume.safetensors"), log = folder.file("log.csv");
+      {
+        TestRun run;  // the flag is still set: nothing happens
+        Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
+        REQUIRE(trainer.resume());
+        const TrainResult result = trainer.run().value();
+        CHECK(result.ending == Ending::stopped);
+        CHECK(folder.file("resume.safetensors") == state);
+        CHECK(folder.file("log.csv") == log);
+      }
+      options.stop = nullptr;
+      for (const bool killed : {false, true}) {  // after the log was written, before the state was
+        CAPTURE(killed);
+        if (killed) REQUIRE(write_file_atomic(folder.path + "/resume.safetensors", state));
+        TestRun run(2, 0.1f);
+        run.model.init(77);  // what it holds before does not matter
+        Trainer trainer(run.model, run.data, run.held_out, run.pool, options);
+        REQUIRE(trainer.resume());
+        CHECK(trainer.step_count() == at);
+        auto result = trainer.run();
+        REQUIRE(result);
+        CHECK(result->ending == Ending::steps);
+        CHECK(result->step == 30);
+        CHECK(same_parameters(run.model, reference.model));
+        for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"}) {
+          CAPTURE(name);
+          CHECK(folder.file(name) == whole.file(name));
+        }
+      }
     }
-    TestRun run(2, 0.1f);
-    run.model.init(77);  // what it holds before does not matter
-    Trainer trainer(run.model, run.data, run.held_out, run.pool, TestRun::options(folder.path));
-    REQUIRE(trainer.resume());
-    CHECK(trainer.step_count() == at);
-    auto result = trainer.run();
-    REQUIRE(result);
-    CHECK(result->step == 30);
-    CHECK(same_parameters(run.model, reference.model));
-    for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"}) {
-      CAPTURE(name);
-      CHECK(folder.file(name) == whole.file(name));
-    }
+  }
+}
+
+TEST_CASE("trainer: the stop flag ends an evaluation between two batches, whoever set it in the middle") {
+  TestRun run;
+  const EvalSet large(walks(12000, 3), 32, 1, 2);
+  GptWorkspace<float> workspace;
+  Batch batch;
+  std::atomic<bool> stop{false};
+  const auto stop_after = [&](std::chrono::milliseconds wait) {
+    return std::thread([&stop, wait] {
+      std::this_thread::sleep_for(wait);
+      stop = true;
+    });
+  };
+  Loss part;
+  for (std::chrono::milliseconds wait{2}; part.count == 0; wait *= 2) {  // until it has begun by then
+    stop = false;
+    std::thread timer = stop_after(wait);
+    part = evaluate(run.model, large, workspace, run.pool, batch, 5, &stop);
+    timer.join();
+  }
+  CHECK(part.count < large.count());
+  std::size_t scored = 0, windows = 0;  // of whole batches
+  while (scored < part.count) {
+    for (int b = 0; b < 5; ++b, ++windows) scored += large.windows()[windows].tokens.size() - large.windows()[windows].first_scored;
+  }
+  CHECK(scored == part.count);
+  MESSAGE("stopped after " << windows << " of " << large.windows().size() << " windows");
+
+  TestFolder folder("stopped"), whole("whole");
+  auto options = TestRun::options(whole.path);
+  options.steps = options.eval_every = 2;
+  REQUIRE(Trainer(run.model, run.data, large, run.pool, options).run());
+  TestRun half, rest;
+  stop = false;
+  std::thread timer;
+  options.folder = folder.path;
+  options.stop = &stop;
+  options.on_step = [&](const StepReport& r) {
+    if (r.step == 2) timer = stop_after(std::chrono::milliseconds(5));
+  };
+  const TrainResult stopped = Trainer(half.model, half.data, large, half.pool, options).run().value();
+  timer.join();
+  CHECK(stopped.ending == Ending::stopped);
+  CHECK(stopped.step == 2);
+  CHECK(stopped.best_step == 0);
+  options.stop = nullptr;
+  Trainer trainer(rest.model, rest.data, large, rest.pool, options);
+  REQUIRE(trainer.resume());
+  CHECK(trainer.run().value().ending == Ending::steps);
+  for (const char* name : {"model.safetensors", "resume.safetensors", "log.csv"}) {
+    CAPTURE(name);
+    CHECK(folder.file(name) == whole.file(name));
   }
 }
 
@@ -225,25 +308,28 @@ TEST_CASE("trainer: the author's data set trains, padding among what is learnt; 
 }
 
 TEST_CASE("trainer: the log has a row for each step, the numbers that were reported, the held-out loss where it was judged") {
-  TestFolder folder("log");
-  TestRun run;
-  auto options = TestRun::options(folder.path);
-  std::string want = "step,train_nats_per_token,learning_rate,grad_norm,held_out_nats_per_token\n";
-  options.on_step = [&](const StepReport& r) {
-    want += concat({r.step, ",", json_number(r.loss), ",", json_number(r.learning_rate), ",", json_number(r.grad_norm), ",\n"});
-    CHECK(r.learning_rate == learning_rate(options.schedule, r.step - 1, 30));
-    CHECK(r.tokens_per_second > 0);
-    CHECK(r.eta_seconds >= 0);
-  };
-  options.on_eval = [&](const EvalReport& r) {
-    want.pop_back();
-    want += json_number(r.held_out.mean()) + "\n";
-  };
-  REQUIRE(Trainer(run.model, run.data, run.held_out, run.pool, options).run());
-  CHECK(std::string(as_chars(folder.file("log.csv"))) == want);
-  const auto model = load_model(folder.path + "/model.safetensors");
-  REQUIRE(model);
-  CHECK(model->metadata.at("midigpt.seed") == "1");
+  for (const std::int64_t eval_every : {10, 7}) {
+    TestFolder folder("log");
+    TestRun run;
+    auto options = TestRun::options(folder.path);
+    std::string want = "step,train_nats_per_token,learning_rate,grad_norm,held_out_nats_per_token\n";
+    options.eval_every = eval_every;
+    options.on_step = [&](const StepReport& r) {
+      want += concat({r.step, ",", json_number(r.loss), ",", json_number(r.learning_rate), ",", json_number(r.grad_norm), ",\n"});
+      CHECK(r.learning_rate == learning_rate(options.schedule, r.step - 1, 30));
+      CHECK(r.tokens_per_second > 0);
+      CHECK(r.eta_seconds >= 0);
+    };
+    options.on_eval = [&](const EvalReport& r) {
+      want.pop_back();
+      want += json_number(r.held_out.mean()) + "\n";
+    };
+    REQUIRE(Trainer(run.model, run.data, run.held_out, run.pool, options).run());
+    CHECK(std::string(as_chars(folder.file("log.csv"))) == want);
+    const auto model = load_model(folder.path + "/model.safetensors");
+    REQUIRE(model);
+    CHECK(model->metadata.at("midigpt.seed") == "1");
+  }
 }
 
 TEST_CASE("trainer: resuming a finished run changes nothing, with more steps it goes on") {

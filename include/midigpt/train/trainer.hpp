@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,7 +70,8 @@ struct TrainOptions {
   Metadata metadata = {};       // goes into model.safetensors
   std::function<void(const StepReport&)> on_step = nullptr;
   std::function<void(const EvalReport&)> on_eval = nullptr;
-  const std::atomic<bool>* stop = nullptr;  // set by anyone, a signal handler too: the step ends, the state is saved
+  const std::atomic<bool>* stop = nullptr;  // set by anyone, a signal handler too: the step, or the
+                                            // batch of an evaluation, ends, and the state is saved
 };
 
 enum class Ending : std::uint8_t { steps, seconds, stopped, patience, diverged };
@@ -96,13 +98,15 @@ struct TrainResult {
 }
 
 /// Nats of an evaluation set, exact: every token of every window that is to be scored, in one fixed order. `batch` is
-/// scratch of at most `rows` windows; with workspace and batch kept, later calls allocate nothing.
+/// scratch of at most `rows` windows; with workspace and batch kept, later calls allocate nothing. A `stop` that is set
+/// ends it between two batches: the count is then less than set.count().
 [[nodiscard]] inline Loss evaluate(const Gpt<float>& model, const EvalSet& set, GptWorkspace<float>& workspace,
-                                   ThreadPool& pool, Batch& batch, int rows = 16) {
+                                   ThreadPool& pool, Batch& batch, int rows = 16,
+                                   const std::atomic<bool>* stop = nullptr) {
   const std::span<const EvalWindow> windows = set.windows();
   const int T = model.config().block_size;
   Loss sum;
-  for (std::size_t begin = 0; begin < windows.size();) {
+  for (std::size_t begin = 0; begin < windows.size() && !(stop != nullptr && stop->load(std::memory_order_relaxed));) {
     const std::size_t n = (std::min)(windows.size() - begin, static_cast<std::size_t>(rows));
     batch.resize(static_cast<int>(n), T);
     std::fill(batch.tokens.begin(), batch.tokens.end(), 0);
@@ -196,59 +200,23 @@ class Trainer {
     start_ = Clock::now();
     tokens_ = 0;
     report_.steps = options_.steps;
-    TrainResult result;
-    result.ending = Ending::steps;
-    if (auto r = open_log(); !r) return r.error();
-    bool evaluated = false;
     mark_seconds_ = 0;
     mark_tokens_ = 0;
     steps_here_ = 0;
-    while (optimizer_.steps() < options_.steps) {
-      if (options_.patience > 0 && stale_ >= options_.patience) {  // of an earlier run, too
-        result.ending = Ending::patience;
-        break;
-      }
-      if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) {
-        result.ending = Ending::stopped;
-        break;
-      }
-      if (options_.seconds > 0 && elapsed() >= options_.seconds) {
-        result.ending = Ending::seconds;
-        break;
-      }
-      const double progress = options_.seconds > 0 ? (std::max)(elapsed() / options_.seconds, at_fraction()) : -1;
-      if (!step(progress)) {
-        result.ending = Ending::diverged;
-        break;
-      }
-      since_eval_sum_ += report_.loss;
-      ++since_eval_count_;
-      tell();
-      evaluated = options_.eval_every > 0 && optimizer_.steps() % options_.eval_every == 0;
-      Result<bool> kept = true;
-      if (evaluated) {
-        kept = evaluate_and_save();
-      } else {
-        write_row(nullptr);
-        if (options_.save_every > 0 && optimizer_.steps() % options_.save_every == 0) kept = save_if_sound();
-      }
+    TrainResult result;
+    if (auto r = open_log(); !r) return r.error();
+    const Result<Ending> ending = train();
+    if (!ending) return ending.error();
+    result.ending = *ending;
+    if (result.ending == Ending::stopped) {  // no evaluation: whoever pressed Ctrl-C waits
+      const Result<bool> kept = save_if_sound();
       if (!kept) return kept.error();
       if (!*kept) {
         result.ending = Ending::diverged;
-        break;
-      }
-    }
-    Result<bool> kept = true;
-    if (result.ending == Ending::stopped) {
-      kept = save_if_sound();  // no evaluation: whoever pressed Ctrl-C waits
-      if (kept && *kept && best_step_ == 0) {
+      } else if (best_step_ == 0) {
         if (auto r = save_best(); !r) return r.error();
       }
-    } else if (result.ending != Ending::diverged && !evaluated && (steps_here_ > 0 || best_step_ == 0)) {
-      kept = evaluate_and_save();  // but a finished run resumed stays as it is
     }
-    if (!kept) return kept.error();
-    if (!*kept) result.ending = Ending::diverged;
     if (result.ending == Ending::diverged) result.message = message_;
     if (auto r = close_log(); !r) return r.error();
     result.step = optimizer_.steps();
@@ -261,7 +229,7 @@ class Trainer {
     return result;
   }
 
-  /// Writes folder/resume.safetensors: the state between two steps.
+  /// Writes folder/resume.safetensors: the state between two steps, or between a step and its evaluation.
   [[nodiscard, gnu::cold]] Result<void> save_state() {
     if (options_.folder.empty()) return {};
     if (log_) std::fflush(log_.get());  // a state never knows of steps that the log does not
@@ -290,6 +258,49 @@ class Trainer {
   [[nodiscard]] double elapsed() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
   [[nodiscard]] double at_fraction() const noexcept {
     return static_cast<double>(optimizer_.steps()) / static_cast<double>(options_.steps);
+  }
+
+  /// Whether the step that the model stands at is to be evaluated and has not been, here or by the run that saved it.
+  [[nodiscard]] bool evaluation_due() const noexcept {
+    return since_eval_count_ > 0 && options_.eval_every > 0 && optimizer_.steps() % options_.eval_every == 0;
+  }
+
+  /// Why there is no further step, if there is none.
+  [[nodiscard]] std::optional<Ending> ended() const {
+    if (optimizer_.steps() >= options_.steps) return Ending::steps;
+    if (options_.patience > 0 && stale_ >= options_.patience) return Ending::patience;  // of an earlier run, too
+    if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) return Ending::stopped;
+    if (options_.seconds > 0 && elapsed() >= options_.seconds) return Ending::seconds;
+    return std::nullopt;
+  }
+
+  /// Steps, evaluates and saves until something ends it.
+  [[nodiscard]] Result<Ending> train() {
+    for (;;) {
+      if (evaluation_due()) {
+        const auto end = evaluate_and_save();
+        if (!end) return end.error();
+        if (end->has_value()) return **end;
+      }
+      if (const auto why = ended()) {
+        const bool judged = since_eval_count_ == 0 && best_step_ > 0;  // a finished run resumed stays as it is
+        if (judged || why == Ending::stopped) return *why;
+        const auto end = evaluate_and_save();
+        if (!end) return end.error();
+        return end->value_or(*why);
+      }
+      const double progress = options_.seconds > 0 ? (std::max)(elapsed() / options_.seconds, at_fraction()) : -1;
+      if (!step(progress)) return Ending::diverged;
+      since_eval_sum_ += report_.loss;
+      ++since_eval_count_;
+      tell();
+      write_row();
+      if (options_.save_every > 0 && optimizer_.steps() % options_.save_every == 0 && !evaluation_due()) {
+        const Result<bool> kept = save_if_sound();
+        if (!kept) return kept.error();
+        if (!*kept) return Ending::diverged;
+      }
+    }
   }
 
   /// What must agree between the run that saved and the run that resumes.
@@ -408,19 +419,20 @@ class Trainer {
     return save_model(options_.folder + "/model.safetensors", model_, std::move(metadata));
   }
 
-  /// False when the last update broke the model: then only the log is written.
-  [[nodiscard, gnu::cold]] Result<bool> evaluate_and_save() {
+  /// Why the run ends with it, if so: it was stopped, then all is as before and the evaluation still due; or the last
+  /// update broke the model, then only the log is written.
+  [[nodiscard, gnu::cold]] Result<std::optional<Ending>> evaluate_and_save() {
+    const Loss held_out = midigpt::evaluate(model_, held_out_, workspace_, pool_, eval_batch_, options_.eval_batch, options_.stop);
+    if (held_out.count < held_out_.count()) return std::optional(Ending::stopped);
     EvalReport report;
     report.step = optimizer_.steps();
     report.train_loss = since_eval_count_ > 0 ? since_eval_sum_ / static_cast<double>(since_eval_count_) : report_.loss;
     since_eval_sum_ = 0;
     since_eval_count_ = 0;
-    last_ = report.held_out = evaluate();
+    last_ = report.held_out = held_out;
+    complete_row();
     const bool sound = last_.count > 0 ? sound_loss(last_.mean()) || give_up(report.step, last_.mean()) : sound_update();
-    if (!sound) {
-      write_row(&report);
-      return false;
-    }
+    if (!sound) return std::optional(Ending::diverged);
     report.best = best_step_ == 0 || last_.count == 0 || last_.mean() < best_.mean();
     stale_ = report.best ? 0 : stale_ + 1;
     if (report.best) {
@@ -428,10 +440,9 @@ class Trainer {
       best_step_ = report.step;
       if (auto r = save_best(); !r) return r.error();
     }
-    write_row(&report);
     if (auto r = save_state(); !r) return r.error();
     if (options_.on_eval) options_.on_eval(report);
-    return true;
+    return std::optional<Ending>();
   }
 
   /// The log of an earlier run up to the step we are at, then ours.
@@ -439,6 +450,7 @@ class Trainer {
     if (options_.folder.empty()) return {};
     const std::string path = options_.folder + "/log.csv";
     std::string kept = "step,train_nats_per_token,learning_rate,grad_norm,held_out_nats_per_token\n";
+    row_open_ = false;
     if (optimizer_.steps() > 0) {
       if (auto old = read_file(path, std::uint64_t{1} << 30)) {
         std::string_view text = as_chars(*old);
@@ -448,37 +460,50 @@ class Trainer {
           if (end == std::string_view::npos) break;  // cut off when the run was killed
           std::int64_t n = 0;
           std::from_chars(text.data(), text.data() + end, n);
-          if (n > 0 && n <= optimizer_.steps()) kept += text.substr(0, end + 1);
+          if (n > 0 && n <= optimizer_.steps()) {
+            row_open_ = n == optimizer_.steps() && since_eval_count_ > 0;  // its evaluation is not in the state
+            kept += text.substr(0, row_open_ ? text.substr(0, end).rfind(',') + 1 : end);
+            kept += '\n';
+          }
           text.remove_prefix(end + 1);
         }
       }
     }
     if (auto r = write_file_atomic(path, kept); !r) return r;
-    log_.reset(std::fopen(path.c_str(), "ab"));
-    if (!log_) return detail::io_error("cannot write", path);
+    log_.reset(std::fopen(path.c_str(), "r+b"));
+    if (!log_ || std::fseek(log_.get(), 0, SEEK_END) != 0) return detail::io_error("cannot write", path);
     return {};
   }
 
-  void write_row(const EvalReport* eval) {
+  void write_row() {
     if (!log_) return;
     std::array<char, 200> row{};
     char* at = row.data();
     char* const end = row.data() + row.size();
-    const auto number = [&](auto value, char after) {
-      at = std::to_chars(at, end - 1, value).ptr;
-      *at++ = after;
+    const auto number = [&](auto value) {
+      at = std::to_chars(at, end - 2, value).ptr;
+      *at++ = ',';
     };
-    number(report_.step, ',');
-    number(report_.loss, ',');
-    number(report_.learning_rate, ',');
-    number(report_.grad_norm, ',');
-    if (eval != nullptr && eval->held_out.count > 0) {
-      number(eval->held_out.mean(), '\n');
-    } else {
-      *at++ = '\n';
-    }
+    number(report_.step);
+    number(report_.loss);
+    number(report_.learning_rate);
+    number(report_.grad_norm);
+    *at++ = '\n';
     std::fwrite(row.data(), 1, static_cast<std::size_t>(at - row.data()), log_.get());
-    if (eval != nullptr) std::fflush(log_.get());
+    row_open_ = true;
+  }
+
+  /// Puts the held-out loss at the end of the last row, if that is of the present step.
+  void complete_row() {
+    if (!log_) return;
+    if (row_open_ && last_.count > 0 && std::fseek(log_.get(), -1, SEEK_END) == 0) {
+      std::array<char, 40> field{};
+      char* at = std::to_chars(field.data(), field.data() + field.size() - 1, last_.mean()).ptr;
+      *at++ = '\n';
+      std::fwrite(field.data(), 1, static_cast<std::size_t>(at - field.data()), log_.get());
+    }
+    row_open_ = false;
+    std::fflush(log_.get());
   }
 
   [[nodiscard, gnu::cold]] Result<void> close_log() {
@@ -508,6 +533,7 @@ class Trainer {
   double since_eval_sum_ = 0, mark_seconds_ = 0;
   std::uint64_t tokens_ = 0, mark_tokens_ = 0;
   std::unique_ptr<std::FILE, CloseFile> log_;
+  bool row_open_ = false;  // the log's last row is of a step whose evaluation, if there is one, is still to come
   Clock::time_point start_;
 };
 
