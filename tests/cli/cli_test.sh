@@ -129,6 +129,15 @@ expect 0 "$midigpt" train music -o lines --resume --packing packed
 same lines/model.safetensors lines.safetensors
 expect 0 "$midigpt" generate --model lines -o from_lines.mid
 exists from_lines.mid
+expect 0 "$midigpt" train music -o plain --preset nano --steps 6 --seed 3 --no-features
+has plain/settings.json '"token_features": false'
+same plain/tokenizer.model run/tokenizer.model
+cmp -s plain/model.safetensors run/model.safetensors && no "--no-features changes nothing" || ok
+cp plain/model.safetensors plain.safetensors
+expect 0 "$midigpt" train music -o plain --resume
+same plain/model.safetensors plain.safetensors
+expect 0 "$midigpt" generate --model plain -o from_plain.mid
+exists from_plain.mid
 expect 2 "$midigpt" train music -o run4 --packing circles
 absent run4
 expect 0 "$midigpt" generate --model run --seed 5 -o g.mid --count 2

@@ -194,6 +194,49 @@ TEST_CASE("run: lines are the beginnings of the pieces, each as often as said; r
   }
 }
 
+TEST_CASE("run: without token features it is a smaller net that learns, makes music and resumes to the same bytes") {
+  const TempRun dir;
+  ThreadPool pool(2);
+  RunSettings settings = small_settings();
+  const auto with = train_run(small_corpus(), settings, dir / "with", pool);
+  REQUIRE(with);
+  settings.token_features = false;
+  const auto whole = train_run(small_corpus(), settings, dir / "whole", pool);
+  REQUIRE(whole);
+  const auto music = load_music_model(dir / "whole");
+  REQUIRE(music);
+  const auto n_features = static_cast<std::size_t>(token_features(music->tokenizer, music->codec).n_features);
+  CHECK(n_features > 0);
+  CHECK(with->parameters == whole->parameters + n_features * static_cast<std::size_t>(music->model.config().n_embd));
+  CHECK(bytes_of(dir / "with/tokenizer.model") == bytes_of(dir / "whole/tokenizer.model"));
+  CHECK(bytes_of(dir / "with/model.safetensors") != bytes_of(dir / "whole/model.safetensors"));
+  CHECK(whole->held_out.model.count == with->held_out.model.count);
+  CHECK(whole->held_out.model.mean() < whole->held_out.uniform.mean());
+  Generator generator(music->model);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  const auto piece = generate_score(generator, music->tokenizer, music->codec, Score{}, options);
+  REQUIRE(piece);
+  CHECK(piece->notes > 0);
+
+  std::atomic<bool> stop{false};
+  RunHooks hooks;
+  hooks.stop = &stop;
+  hooks.on_step = [&](const StepReport& r) { stop = r.step == 7; };
+  REQUIRE(train_run(small_corpus(), settings, dir / "half", pool, hooks));
+  const std::string saved = bytes_of(dir / "half/settings.json");
+  std::string other = saved;
+  other.replace(other.find("\"token_features\": false"), 23, "\"token_features\": true");
+  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
+  CHECK_FALSE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));  // another net
+  REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
+  REQUIRE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));
+  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
+    CAPTURE(file);
+    CHECK(bytes_of(dir / "half" + file) == bytes_of(dir / "whole" + file));
+  }
+}
+
 TEST_CASE("run: the model file alone makes music and is judged without what it has learnt from") {
   const TempRun dir;
   ThreadPool pool(2);
