@@ -53,7 +53,7 @@ struct Reader {
     const std::u32string points = utf8_code_points(text);
     scratch.reserve(points.size());
     for (std::size_t i = 0; i < points.size(); ++i) scratch.text()[i] = table->map().symbol(points[i]);
-    const std::size_t made = table->encode(scratch.text(), points.size(), scratch.pieces(), scratch.dead);
+    const std::size_t made = table->encode(scratch.text(), points.size(), scratch.pieces());
     return {scratch.pieces(), scratch.pieces() + made};
   }
 

@@ -61,7 +61,7 @@ class FastBpe {
     const auto n = read_plain(text, scratch.text());
     if (!n) return std::nullopt;
     if (ids.size() < 4 * *n) ids.resize(4 * *n);
-    const std::size_t made = table_.encode(scratch.text(), *n, scratch.pieces(), scratch.dead);
+    const std::size_t made = table_.encode(scratch.text(), *n, scratch.pieces());
     return put({scratch.pieces(), made}, ids.data());
   }
 
@@ -99,7 +99,7 @@ class FastBpe {
       scratch.text()[0] = space_;
       if (size != 0) n = read_plain(rest.substr(0, size), scratch.text());
       if (!n) return std::nullopt;
-      const std::size_t made = table_.encode(scratch.text(), *n, scratch.pieces(), scratch.dead);
+      const std::size_t made = table_.encode(scratch.text(), *n, scratch.pieces());
       const std::size_t count = put({scratch.pieces(), made}, out);
       if (is_short && cache != nullptr) cache->insert(key, {out, count});
       out += count;
@@ -115,7 +115,7 @@ class FastBpe {
     scratch.reserve(text.size());
     std::size_t n = 0;
     const auto flush = [&] {
-      const std::size_t made = table_.encode(scratch.text(), n, scratch.pieces(), scratch.dead);
+      const std::size_t made = table_.encode(scratch.text(), n, scratch.pieces());
       for (std::size_t i = 0; i < made; ++i) emit(scratch.pieces()[i]);
       n = 0;
     };

@@ -40,7 +40,6 @@ struct BpeTableScratch {
 
   std::unique_ptr<BpeSymbol[]> symbols;
   std::size_t capacity = 0;
-  std::vector<bool> dead;  // places where no piece of the encoding ends
 };
 
 namespace detail::bpe_table {
@@ -121,7 +120,8 @@ class PairFilter {
 class BpeTable {
  public:
   /// Nothing when the model needs the general encoder: UNUSED pieces, equal scores, a piece that is merged from one of a
-  /// lower score, pieces of more than 256 characters, more than 2^21 - 2 pieces and beginnings of pieces.
+  /// lower score, pieces of more than 256 characters, more than 2^21 - 2 characters and longer pieces, more than 2^22 - 2
+  /// beginnings of pieces, or fewer whose places do not fit together.
   [[nodiscard]] static std::optional<BpeTable> create(const Vocab& vocab) {
     BpeTable t;
     const auto& pieces = vocab.model().pieces;
@@ -174,10 +174,9 @@ class BpeTable {
 
   /// Encodes the characters [text, text + n) and returns the number of pieces, whose symbols are then in `out`.
   /// Requires: room for n pieces.
-  [[nodiscard]] std::size_t encode(const BpeSymbol* text, std::size_t n, BpeSymbol* out, std::vector<bool>& dead) const {
+  [[nodiscard]] std::size_t encode(const BpeSymbol* text, std::size_t n, BpeSymbol* out) const {
     const BpeSymbol chars = chars_;
     std::size_t at = 0, made = 0;
-    bool any_dead = false;  // places where no piece of the encoding ends
     BpeSymbol last = k_unknown_symbol;  // goes with everything
     while (at < n) {
       BpeSymbol piece = text[at];
@@ -191,11 +190,8 @@ class BpeTable {
         piece = longest;
         base = static_cast<std::uint32_t>(step >> 21) & k_max_base;
       }
-      while (!agree(last, piece, text[at - (at != 0)], text[at]) || (any_dead && dead[end])) {
+      while (!agree(last, piece, text[at - (at != 0)], text[at])) {
         while (piece < chars_ || piece >= k_unknown_symbol) {  // there is no shorter one: take the last one back
-          if (!any_dead) dead.assign(n + 1, false);
-          any_dead = true;
-          dead[at] = true;
           piece = last;
           at -= length(piece);
           --made;

@@ -106,7 +106,6 @@ class DoubleArray {
   [[nodiscard]] std::vector<std::uint32_t> build(const Automaton& automaton, std::uint32_t root) && {
     take(0);
     used_[0] = true;
-    units_[0] = 1u << 10;  // the root's offset is 1
     place(automaton, root);
     for (std::size_t b = units_.size() > k_window ? units_.size() - k_window : 0; b < units_.size(); b += k_block) seal(b);
     return std::move(units_);
