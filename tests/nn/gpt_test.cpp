@@ -12,6 +12,7 @@
 #include <midigpt/train/optimizer.hpp>
 
 #include <support/worst.hpp>
+#include <tensor/shared.hpp>
 
 #include "slopes.hpp"
 
@@ -140,11 +141,10 @@ TEST_CASE("gpt: float equals double to 1e-5 over several blocks of attention, ti
       std::vector<double> want(3 * time * 131);
       exact.logits(world.ids, 3, time, std::span<double>(want), workspace, pool);
       const double loss = exact.loss_and_gradients(world.batch(), workspace, pool).mean();
-      for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
+      each_isa([&](Isa isa) {
         CAPTURE(tied);
         CAPTURE(time);
-        CAPTURE(isa_name(static_cast<Isa>(isa)));
-        GptWorkspace<float> fast({.isa = static_cast<Isa>(isa)});
+        GptWorkspace<float> fast({.isa = isa});
         std::vector<float> logits(want.size());
         model.logits(world.ids, 3, time, std::span<float>(logits), fast, pool);
         Worst worst;
@@ -162,7 +162,7 @@ TEST_CASE("gpt: float equals double to 1e-5 over several blocks of attention, ti
           }
           CHECK(std::sqrt(difference) <= 1e-5 * std::sqrt(norm) + 1e-9);
         }
-      }
+      });
     }
   }
 }

@@ -13,6 +13,7 @@
 #include <midigpt/nn/lstm.hpp>
 
 #include <support/worst.hpp>
+#include <tensor/shared.hpp>
 
 using namespace midigpt;
 
@@ -50,12 +51,11 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
     ids[i] = static_cast<std::int32_t>(id_rng.at(i) % V);
     targets[i] = target_rng.at(i) % 10 == 0 ? -1 : static_cast<std::int32_t>(target_rng.at(i) % V);
   }
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
+  each_isa([&](Isa isa) {
     Gpt<float> model = golden_model();
     REQUIRE(golden.size() == B * T * V + model.parameter_count() + 10);
     ThreadPool pool(2);
-    GptWorkspace<float> workspace({.isa = static_cast<Isa>(isa)});
+    GptWorkspace<float> workspace({.isa = isa});
     std::vector<float> logits(B * T * V);
     model.logits(ids, B, T, std::span<float>(logits), workspace, pool);
     Worst worst;
@@ -93,10 +93,10 @@ TEST_CASE("torch: gpt-nano has PyTorch's logits, gradients and ten AdamW losses"
                                       .weight_decay = p.decay ? 0.1f : 0.0f,
                                       .bias_correction1 = static_cast<float>(1 - std::pow(0.9, step)),
                                       .bias_correction2 = static_cast<float>(1 - std::pow(0.95, step))};
-        adamw_update<float>(p.value.span(), p.grad.span(), m[k], v[k], scale, static_cast<Isa>(isa));
+        adamw_update<float>(p.value.span(), p.grad.span(), m[k], v[k], scale, isa);
       }
     }
-  }
+  });
 }
 
 TEST_CASE("torch: the author's LSTM has PyTorch's losses over five Adam steps") {

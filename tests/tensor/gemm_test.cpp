@@ -8,6 +8,7 @@
 #include <midigpt/core/rng.hpp>
 
 #include <support/worst.hpp>
+#include <tensor/shared.hpp>
 
 using namespace midigpt;
 
@@ -62,10 +63,7 @@ double worst_difference(Isa isa, std::uint64_t seeds) {
 }  // namespace
 
 TEST_CASE("gemm: the packed kernel equals Eigen for every instruction set this processor has") {
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
-    CHECK(worst_difference<float>(static_cast<Isa>(isa), 300) <= 1e-4);
-  }
+  each_isa([](Isa isa) { CHECK(worst_difference<float>(isa, 300) <= 1e-4); });
   CHECK(worst_difference<double>(Isa::portable, 300) <= 1e-12);
 }
 
@@ -73,20 +71,19 @@ TEST_CASE("gemm: a row of the result does not depend on the rows beside it") {
   Rng rng(1);
   constexpr std::size_t M = 61, K = 401, N = 77;
   const auto a = random_numbers<float>(M * K, rng), b = random_numbers<float>(K * N, rng);
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    const Isa kind = static_cast<Isa>(isa);
+  each_isa([&](Isa isa) {
     Rhs<float> right{.data = b.data(), .ld = N, .transposed = false, .K = K, .N = N};
-    detail::AlignedBuffer<float> panels(PackedProduct::panel_size<float>(kind, K, N));
-    PackedProduct::pack(kind, right, panels.data());
+    detail::AlignedBuffer<float> panels(PackedProduct::panel_size<float>(isa, K, N));
+    PackedProduct::pack(isa, right, panels.data());
     std::vector<float> all(M * N), one(N);
-    PackedProduct::multiply(kind, {.a = a.data(), .lda = K, .M = M, .c = all.data(), .ldc = N}, right);
+    PackedProduct::multiply(isa, {.a = a.data(), .lda = K, .M = M, .c = all.data(), .ldc = N}, right);
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < M; ++i) {
-      PackedProduct::multiply(kind, {.a = a.data() + i * K, .lda = K, .M = 1, .c = one.data(), .ldc = N}, right);
+      PackedProduct::multiply(isa, {.a = a.data() + i * K, .lda = K, .M = 1, .c = one.data(), .ldc = N}, right);
       for (std::size_t j = 0; j < N; ++j) wrong += one[j] != all[i * N + j] ? 1u : 0u;
     }
     CHECK(wrong == 0);
-  }
+  });
 }
 
 TEST_CASE("gemm: matmul refuses shapes that do not match and prints both") {

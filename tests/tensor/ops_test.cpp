@@ -161,14 +161,14 @@ TEST_CASE("ops: float and double drop the same elements, on every instruction se
   Tensor<double> d(Shape{333});
   d.fill(1);
   detail::simd_call<detail::kernels::Dropout, double>(Isa::portable, d.size(), 99u, 5u, 0.4, d.data());
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
+  each_isa([&](Isa isa) {
     Tensor<float> f(Shape{333});
     f.fill(1);
-    detail::simd_call<detail::kernels::Dropout, float>(static_cast<Isa>(isa), f.size(), 99u, 5u, 0.4f, f.data());
+    detail::simd_call<detail::kernels::Dropout, float>(isa, f.size(), 99u, 5u, 0.4f, f.data());
     std::size_t wrong = 0;
     for (std::size_t i = 0; i < f.size(); ++i) wrong += (f[i] == 0) != (d[i] == 0) ? 1u : 0u;
     CHECK(wrong == 0);
-  }
+  });
 }
 
 TEST_CASE("ops: shapes that do not match say both") {

@@ -9,6 +9,8 @@
 
 #include <midigpt/core/rng.hpp>
 
+#include <tensor/shared.hpp>
+
 using namespace midigpt;
 
 namespace {
@@ -58,10 +60,7 @@ void check_fold(Isa isa, double tolerance) {
 }  // namespace
 
 TEST_CASE("simd: sums, maxima, roots and partial loads agree with loops, on every instruction set here") {
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
-    check_fold<float>(static_cast<Isa>(isa), 1e-6);
-  }
+  each_isa([](Isa isa) { check_fold<float>(isa, 1e-6); });
   check_fold<double>(Isa::portable, 1e-14);
 }
 
@@ -93,11 +92,10 @@ TEST_CASE("simd: a kernel leaves no upper halves of registers in use, which woul
   asm volatile("vzeroupper" ::: "memory");
   MESSAGE((told ? "the processor tells" : "the processor does not tell: nothing checked"));
   std::vector<float> x(100, 2.0f), out(2 + 2 * x.size());
-  for (int isa = 0; isa <= static_cast<int>(best_isa()); ++isa) {
-    CAPTURE(isa_name(static_cast<Isa>(isa)));
-    detail::simd_call<Fold, float>(static_cast<Isa>(isa), x.size(), x.data(), out.data());
+  each_isa([&](Isa isa) {
+    detail::simd_call<Fold, float>(isa, x.size(), x.data(), out.data());
     const unsigned in_use = registers_in_use();
     CHECK(in_use == 0);
-  }
+  });
 }
 #endif
