@@ -190,7 +190,7 @@ class BpeTable {
         piece = longest;
         base = static_cast<std::uint32_t>(step >> 21) & k_max_base;
       }
-      while (!agree(last, piece, text[at - (at != 0)], text[at])) {
+      while (!agree(last, piece, text[at - (at != 0)], text[at])) [[unlikely]] {
         while (piece < chars_ || piece >= k_unknown_symbol) {  // there is no shorter one: take the last one back
           piece = last;
           at -= length(piece);
