@@ -45,15 +45,25 @@ class ThreadPool {
   /// An exception of a task is rethrown here after the others have ended. Not reentrant: one run at a time per pool.
   template <class Task>
   void run(std::size_t n, Task&& task) {
+    using Plain = std::remove_reference_t<Task>;
+    run_calls(
+        n, [](void* context, std::size_t i, std::size_t worker) { (*static_cast<Plain*>(context))(i, worker); },
+        const_cast<void*>(static_cast<const void*>(std::addressof(task))));  // NOLINT: Plain restores constness
+  }
+
+ private:
+  using Call = void (*)(void* context, std::size_t index, std::size_t worker);
+
+  /// run() for tasks of every type: compiled once.
+  void run_calls(std::size_t n, Call call, void* context) {
     if (workers_.empty() || n <= 1) {
-      for (std::size_t i = 0; i < n; ++i) task(i, std::size_t{0});
+      for (std::size_t i = 0; i < n; ++i) call(context, i, 0);
       return;
     }
-    using Plain = std::remove_reference_t<Task>;
     {
       const std::lock_guard lock(mutex_);
-      call_ = [](void* context, std::size_t i, std::size_t worker) { (*static_cast<Plain*>(context))(i, worker); };
-      context_ = const_cast<void*>(static_cast<const void*>(std::addressof(task)));  // NOLINT: Plain restores constness
+      call_ = call;
+      context_ = context;
       count_ = n;
       next_.store(0, std::memory_order_relaxed);
       busy_ = workers_.size();
@@ -68,7 +78,6 @@ class ThreadPool {
 #endif
   }
 
- private:
   void drain(std::size_t worker) {
     for (;;) {
       const std::size_t i = next_.fetch_add(1, std::memory_order_relaxed);
@@ -108,7 +117,7 @@ class ThreadPool {
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable start_, finished_;
-  void (*call_)(void*, std::size_t, std::size_t) = nullptr;
+  Call call_ = nullptr;
   void* context_ = nullptr;
   std::size_t count_ = 0, busy_ = 0, generation_ = 0;
   std::atomic<std::size_t> next_{0};
