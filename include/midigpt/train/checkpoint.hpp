@@ -180,7 +180,7 @@ struct Gpt2File {
     std::uint64_t layer = 0;
     if (layer_of(name, layer)) layers = (std::max)(layers, layer + 1);
   }
-  sort_stably(file.tensors);
+  sort_stably(file.tensors, [](const auto& a, const auto& b) { return a.first < b.first; });
   for (std::size_t i = 1; i < file.tensors.size(); ++i) {
     if (file.tensors[i].first == file.tensors[i - 1].first)
       return refuse(concat({"two tensors are '", file.tensors[i].first, "'"}));
@@ -279,7 +279,10 @@ struct Gpt2File {
   if (!file.transposed || !matrix) return copy_numbers<float>(*t, p.value.span());
   Tensor<float> turned(Shape{p.value.shape()[1], p.value.shape()[0]});
   if (auto r = copy_numbers<float>(*t, turned.span()); !r) return r;
-  p.value.map() = turned.map().transpose();
+  const std::size_t rows = p.value.rows(), cols = p.value.cols();
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < cols; ++j) p.value[i * cols + j] = turned[j * rows + i];
+  }
   return {};
 }
 
