@@ -58,7 +58,7 @@ template <class T>
 class Gpt {
  public:
   /// All parameters zero: call init() or fill parameters(). Throws ShapeError on a shape that makes no sense.
-  explicit Gpt(const GptConfig& config, SparseFeatures features = {})
+  [[gnu::cold]] explicit Gpt(const GptConfig& config, SparseFeatures features = {})
       : config_(config), features_(std::move(features)) {
     config_.n_feature = features_.n_features;
     check_config();
@@ -197,11 +197,11 @@ class Gpt {
   }
 
  private:
-  void add_norm(const std::string& name, std::size_t C) {
+  [[gnu::cold]] void add_norm(const std::string& name, std::size_t C) {
     parameters_.push_back(make_parameter<T>(name + ".weight", Shape{C}, false));
     parameters_.push_back(make_parameter<T>(name + ".bias", Shape{C}, false));
   }
-  void add_linear(const std::string& name, std::size_t in, std::size_t out) {
+  [[gnu::cold]] void add_linear(const std::string& name, std::size_t in, std::size_t out) {
     parameters_.push_back(make_parameter<T>(name + ".weight", Shape{in, out}, true));
     parameters_.push_back(make_parameter<T>(name + ".bias", Shape{out}, false));
   }

@@ -121,7 +121,7 @@ class GptWorkspace {
     if (!cut_.shared) pack(pool);
   }
 
-  void plan(const GptConfig& config, const detail::gpt::Cut& cut, Parameters parameters,
+  [[gnu::cold]] void plan(const GptConfig& config, const detail::gpt::Cut& cut, Parameters parameters,
             const detail::gpt::Places& places) {
     const bool training = cut.training;
     cut_ = cut;
@@ -161,7 +161,7 @@ class GptWorkspace {
   }
 
   /// Where threads share operations only the first worker needs the whole memory.
-  void plan_worker(detail::gpt::WorkerMemory<T>& w, detail::gpt::Arena<T>& arena, bool whole) const {
+  [[gnu::cold]] void plan_worker(detail::gpt::WorkerMemory<T>& w, detail::gpt::Arena<T>& arena, bool whole) const {
     const std::size_t M = cut_.sequences * cut_.T, C = width_;
     w.attention = arena.take(attention_scratch(cut_.T, C / heads_));
     const std::size_t depth = (std::max)({4 * C, M, cut_.training ? cut_.head_cols : 0});
@@ -213,7 +213,7 @@ class GptWorkspace {
     Rhs<T>& transposed() noexcept { return forward.transposed ? forward : backward; }
   };
 
-  void plan_panels() {
+  [[gnu::cold]] void plan_panels() {
     weights_.clear();
     const detail::gpt::Places places(config_);
     const std::size_t C = width_;

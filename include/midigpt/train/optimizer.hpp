@@ -56,7 +56,7 @@ template <class T>
 class AdamW {
  public:
   /// Looks at the parameters for as long as it lives: they must not move.
-  explicit AdamW(std::span<Parameter<T>> parameters, const AdamWOptions& options = {})
+  [[gnu::cold]] explicit AdamW(std::span<Parameter<T>> parameters, const AdamWOptions& options = {})
       : parameters_(parameters), options_(options) {
     for (std::size_t p = 0; p < parameters_.size(); ++p) {
       const std::size_t size = parameters_[p].value.size();

@@ -49,7 +49,7 @@ class JsonReader {
   [[nodiscard]] Result<void> begin_array() { return open('[', "'['"); }
 
   /// True: `key` is the next member's name and its value comes now. False: the object ended.
-  [[nodiscard]] Result<bool> next_key(std::string& key) {
+  [[nodiscard, gnu::cold]] Result<bool> next_key(std::string& key) {
     auto more = next('}');
     if (!more || !*more) return more;
     auto name = string();
@@ -64,7 +64,7 @@ class JsonReader {
   /// True: an element comes now. False: the array ended.
   [[nodiscard]] Result<bool> next_element() { return next(']'); }
 
-  [[nodiscard]] Result<std::string> string() {
+  [[nodiscard, gnu::cold]] Result<std::string> string() {
     space();
     if (at_ == text_.size() || text_[at_] != '"') return wrong("a string");
     ++at_;
@@ -89,7 +89,7 @@ class JsonReader {
   }
 
   /// A whole number without sign, fraction or exponent that fits 64 bits.
-  [[nodiscard]] Result<std::uint64_t> whole() {
+  [[nodiscard, gnu::cold]] Result<std::uint64_t> whole() {
     space();
     const std::size_t begin = at_;
     std::uint64_t value = 0;
@@ -106,7 +106,7 @@ class JsonReader {
   }
 
   /// Any number. Exact for up to 15 digits and exponents within +-22, else to the last bit or two.
-  [[nodiscard]] Result<double> number() {
+  [[nodiscard, gnu::cold]] Result<double> number() {
     space();
     const bool negative = at_ < text_.size() && text_[at_] == '-';
     if (negative) ++at_;
@@ -153,7 +153,7 @@ class JsonReader {
     return negative ? -value : value;
   }
 
-  [[nodiscard]] Result<bool> boolean() {
+  [[nodiscard, gnu::cold]] Result<bool> boolean() {
     space();
     if (word("true")) return true;
     if (word("false")) return false;
@@ -161,7 +161,7 @@ class JsonReader {
   }
 
   /// Steps over one value of any kind, checking it.
-  [[nodiscard]] Result<void> skip() {
+  [[nodiscard, gnu::cold]] Result<void> skip() {
     const int floor = depth_;
     std::string key;
     do {
@@ -190,7 +190,7 @@ class JsonReader {
       ++at_;
   }
 
-  [[nodiscard]] Error wrong(const char* expected) const {
+  [[nodiscard, gnu::cold]] Error wrong(const char* expected) const {
     return Error{at_ < text_.size() ? Errc::bad_value : Errc::truncated, offset(),
                  std::string("JSON: expected ") + expected};
   }
@@ -201,7 +201,7 @@ class JsonReader {
     return true;
   }
 
-  [[nodiscard]] Result<void> open(char c, const char* expected) {
+  [[nodiscard, gnu::cold]] Result<void> open(char c, const char* expected) {
     space();
     if (at_ == text_.size() || text_[at_] != c) return wrong(expected);
     if (depth_ == k_json_depth)
@@ -214,7 +214,7 @@ class JsonReader {
   }
 
   /// Before a member or an element: eats the comma, or the closing bracket. Requires: inside a container.
-  [[nodiscard]] Result<bool> next(char close) {
+  [[nodiscard, gnu::cold]] Result<bool> next(char close) {
     space();
     bool& first = first_[static_cast<std::size_t>(depth_ - 1)];
     if (at_ < text_.size() && text_[at_] == close) {
@@ -231,7 +231,7 @@ class JsonReader {
   }
 
   /// One scalar, or the opening of a container.
-  [[nodiscard]] Result<void> step() {
+  [[nodiscard, gnu::cold]] Result<void> step() {
     switch (peek()) {
       case JsonKind::object:
         return begin_object();
@@ -255,7 +255,7 @@ class JsonReader {
     return wrong("a value");
   }
 
-  [[nodiscard]] Result<char32_t> hex4() {
+  [[nodiscard, gnu::cold]] Result<char32_t> hex4() {
     char32_t value = 0;
     for (int i = 0; i < 4; ++i, ++at_) {
       if (at_ == text_.size()) return wrong("four hex digits");
@@ -268,7 +268,7 @@ class JsonReader {
   }
 
   /// Requires: text_[at_] is a backslash.
-  [[nodiscard]] Result<void> escape(std::string& out) {
+  [[nodiscard, gnu::cold]] Result<void> escape(std::string& out) {
     ++at_;
     if (at_ == text_.size()) return wrong("an escape");
     const std::size_t which = std::string_view("\"\\/bfnrt").find(text_[at_]);
