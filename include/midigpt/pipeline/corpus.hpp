@@ -91,8 +91,11 @@ inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
     p.held_out = static_cast<double>(p.hash >> 11) * 0x1p-53 < held_out;
   }
   if (pieces.size() < 2 || held_out <= 0) return;
-  const auto [low, high] = std::ranges::minmax_element(pieces, {}, &Piece::hash);
-  const std::uint64_t lowest = low->hash, highest = high->hash;
+  std::uint64_t lowest = pieces[0].hash, highest = lowest;
+  for (const Piece& p : pieces) {
+    lowest = (std::min)(lowest, p.hash);
+    highest = (std::max)(highest, p.hash);
+  }
   for (Piece& p : pieces) {  // by value: copies of one piece move together
     if (p.hash == lowest) p.held_out = true;
     if (p.hash == highest) p.held_out = false;

@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -36,7 +35,7 @@ struct MusicTokenizerOptions {
 
 /// What the corpus asks for: its covered alphabet, 256 byte pieces, 4 specials, and room for merges, then at least 2,048.
 [[nodiscard]] inline int music_vocab_size(const Corpus& corpus, double character_coverage, bool merges = true) {
-  std::unordered_map<char32_t, std::size_t> counts;
+  std::vector<std::size_t> counts(0x110000, 0);
   std::size_t total = 0;
   for (const Piece& p : corpus.pieces) {
     if (p.held_out) continue;
@@ -47,8 +46,9 @@ struct MusicTokenizerOptions {
     }
   }
   std::vector<std::size_t> by_count;
-  by_count.reserve(counts.size());
-  for (const auto& [c, n] : counts) by_count.push_back(n);
+  for (const std::size_t n : counts) {
+    if (n > 0) by_count.push_back(n);
+  }
   sort_stably(by_count, [](std::size_t a, std::size_t b) { return a > b; });
   std::size_t alphabet = 0, sum = 0;
   while (alphabet < by_count.size() && static_cast<double>(sum) < character_coverage * static_cast<double>(total)) {
@@ -123,7 +123,7 @@ struct EncodedCorpus {
 }
 
 /// Which fields the characters of each token have: the sparse matrix F of the model's token table `wte + F A`.
-[[nodiscard]] inline SparseFeatures token_features(const Tokenizer& tokenizer, CodecKind codec) {
+[[nodiscard, gnu::cold]] inline SparseFeatures token_features(const Tokenizer& tokenizer, CodecKind codec) {
   SparseFeatures f;
   f.n_features = feature_count(codec);
   f.row_begin.push_back(0);

@@ -347,12 +347,12 @@ inline void add_room(std::vector<std::int32_t>& side, const std::vector<std::int
   std::vector<std::int64_t> ends;  // of the notes that sound: a heap, the earliest first
   for (const wav::Voice& v : voices) {
     while (!ends.empty() && ends.front() <= v.start) {
-      std::ranges::pop_heap(ends, later);
+      std::pop_heap(ends.begin(), ends.end(), later);
       ends.pop_back();
     }
     if (ends.size() >= max_polyphony) continue;
     ends.push_back(v.start + v.hold);
-    std::ranges::push_heap(ends, later);
+    std::push_heap(ends.begin(), ends.end(), later);
     synth.play(v);
   }
   if (options.room) {

@@ -260,8 +260,8 @@ class BpeTable {
   /// merge order is not the order of scores.
   [[nodiscard]] bool learn_merges(const Vocab& vocab, const std::vector<std::int32_t>& joined) {
     chars_ = static_cast<std::uint32_t>(out_.size());
-    pieces_.resize(chars_);
-    for (BpeSymbol c = 0; c < chars_; ++c) pieces_[c] = {c, c, c, 1};
+    pieces_.clear();
+    for (BpeSymbol c = 0; c < chars_; ++c) pieces_.push_back({c, c, c, 1});
     merges_.reserve(joined.size());
     spelling_.clear();
     spell_begin_.assign(1, 0);
@@ -322,7 +322,8 @@ class BpeTable {
   /// place in steps_, the base of the one plus the character; bases are such that no two beginnings want the same place.
   [[nodiscard]] bool learn_beginnings() {
     const auto order = sorted_order(pieces_.size() - chars_, [&](std::uint32_t a, std::uint32_t b) {
-      return std::ranges::lexicographical_compare(spelling(a), spelling(b));
+      const auto left = spelling(a), right = spelling(b);
+      return std::lexicographical_compare(left.begin(), left.end(), right.begin(), right.end());
     });
     struct Beginning {
       std::uint32_t parent;

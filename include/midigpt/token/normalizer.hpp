@@ -32,11 +32,13 @@ inline constexpr std::string_view k_replacement_character = "\xEF\xBF\xBD";
 class SymbolMatcher {
  public:
   SymbolMatcher() = default;
-  explicit SymbolMatcher(std::vector<std::string> symbols) : symbols_(std::move(symbols)) {
-    sort_stably(symbols_);
-    symbols_.erase(std::unique(symbols_.begin(), symbols_.end()), symbols_.end());
-    if (!symbols_.empty() && symbols_.front().empty()) symbols_.erase(symbols_.begin());
-    for (const std::string& s : symbols_) starts_[static_cast<unsigned char>(s[0])] = true;
+  explicit SymbolMatcher(std::vector<std::string> symbols) {
+    sort_stably(symbols);
+    for (std::string& s : symbols) {
+      if (s.empty() || (!symbols_.empty() && symbols_.back() == s)) continue;
+      starts_[static_cast<unsigned char>(s[0])] = true;
+      symbols_.push_back(std::move(s));
+    }
   }
 
   [[nodiscard]] bool empty() const noexcept { return symbols_.empty(); }

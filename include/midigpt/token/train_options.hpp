@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -156,17 +157,17 @@ struct MetaPiece {
   if (!has_unk) return refuse(s.unk_piece + " must be defined.");
 
   std::vector<std::pair<std::string, PieceType>> symbols;
-  for (const std::string& text : s.control_symbols) symbols.emplace_back(text, PieceType::control);
+  for (const std::string& text : s.control_symbols) symbols.push_back({text, PieceType::control});
   for (const std::string& text : s.user_defined_symbols) {
-    symbols.emplace_back(text, PieceType::user_defined);
+    symbols.push_back({text, PieceType::user_defined});
     if (s.model_type == ModelType::word && era == BpeEra::heap) {  // 0.2.2 adds each symbol as a word, too
-      symbols.emplace_back(std::string(k_space_mark) + text, PieceType::user_defined);
+      symbols.push_back({std::string(k_space_mark) + text, PieceType::user_defined});
     }
   }
   if (s.byte_fallback) {
     for (int b = 0; b < 256; ++b) {
       constexpr char digits[] = "0123456789ABCDEF";
-      symbols.emplace_back(std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", PieceType::byte);
+      symbols.push_back({std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", PieceType::byte});
     }
   }
   std::vector<bool> taken(out.size() + symbols.size() + 1, false);
@@ -175,12 +176,10 @@ struct MetaPiece {
   }
   std::size_t next = 0;
   const std::size_t specials = out.size();
-  std::vector<std::string> sorted;
+  std::set<std::string> seen;
   for (const auto& [text, type] : symbols) {
     if (text.empty()) return refuse("[!sp->piece().empty()] a control or user-defined symbol is empty");
-    const auto place = std::lower_bound(sorted.begin(), sorted.end(), text);
-    if (place != sorted.end() && *place == text) return refuse(text + " is already defined. duplicated symbols are not allowed.");
-    sorted.insert(place, text);
+    if (!seen.insert(text).second) return refuse(text + " is already defined. duplicated symbols are not allowed.");
     if (text == s.unk_piece) return refuse(text + " must not be defined with --control_symbols and --user_defined_symbols.");
     const bool renames = (text == s.bos_piece && s.bos_id >= 0) || (text == s.eos_piece && s.eos_id >= 0) ||
                          (text == s.pad_piece && s.pad_id >= 0);

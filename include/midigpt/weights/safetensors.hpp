@@ -8,10 +8,10 @@
 #include <bit>
 #include <cstdint>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -251,7 +251,7 @@ template <class T>
 
   SafetensorsView view;
   std::vector<st::Range> ranges;
-  std::unordered_set<std::string> names;
+  std::set<std::string> names;
   JsonReader json(as_chars(*header), 8);
   if (auto r = json.begin_object(); !r) return r.error();
   std::string key;
@@ -339,7 +339,7 @@ struct SafetensorsHeader {
     json += "}";
   }
   std::uint64_t at = 0;
-  std::unordered_set<std::string_view> names{"__metadata__"};
+  std::set<std::string> names{"__metadata__"};
   for (const std::size_t i : out.order) {
     const StoredTensor& t = tensors[i];
     std::uint64_t want = 0;
