@@ -1,7 +1,6 @@
 // train_tiny [FOLDER]: the whole way. Music -> text -> vocabulary -> GPT -> new music, into out/.
 //   Without a folder it composes its own training music.
 #include <cstdio>
-#include <filesystem>
 #include <string>
 #include <thread>
 

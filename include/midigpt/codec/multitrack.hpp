@@ -16,7 +16,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -148,7 +147,8 @@ class Encoder {
   [[nodiscard]] int part_of(std::size_t track, const Note& n, const Programs& programs) {
     const int program = n.channel == 9 ? 128 : programs.at(track, n);
     if (!options_.keep_tracks) return part_number({program, 0});
-    const auto [at, is_new] = lanes_.try_emplace({program, track, n.channel}, 0);
+    const std::uint64_t lane = std::uint64_t{track} << 16 | static_cast<std::uint64_t>(program) << 8 | n.channel;
+    const auto [at, is_new] = lanes_.try_emplace(lane, 0);
     if (is_new) {
       int& used = lanes_used_[static_cast<std::size_t>(program)];
       report_.values_clamped += used == k_part_lanes;
@@ -265,7 +265,7 @@ class Encoder {
   BeatGrid grid_;
   std::vector<NoteKey> notes_;
   std::vector<Change> changes_;
-  std::map<std::tuple<int, std::size_t, int>, int> lanes_;  // programme, track, channel -> part
+  std::map<std::uint64_t, int> lanes_;  // track, programme, channel -> part
   std::array<int, 129> lanes_used_{};
   std::u32string out_;
   std::int64_t cursor_ = 0, bar_start_ = 0;  // in written units: source units less what was cut
@@ -277,7 +277,7 @@ class Decoder {
  public:
   Decoder(bool split_notes, TextReport& report) : split_notes_(split_notes), report_(report) {
     score_.tempos.push_back({.tick = 0, .us_per_quarter = bpm_us_per_quarter(k_default_bpm)});
-    score_.time_signatures.emplace_back();
+    score_.time_signatures.push_back({});
   }
 
   [[nodiscard]] Score run(std::u32string_view text) {
@@ -393,7 +393,7 @@ class Decoder {
       if (place == parts.end() || *place != p.part) parts.insert(place, p.part);
     }
 
-    score_.tracks.resize(parts.size());
+    while (score_.tracks.size() < parts.size()) score_.tracks.push_back({});
     std::vector<std::uint8_t> channels(parts.size(), 9);
     for (std::size_t k = 0, melodic = 0; k < parts.size(); ++k) {
       if (numbered_part(parts[k]).is_drums()) continue;

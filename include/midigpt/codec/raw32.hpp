@@ -75,7 +75,7 @@ inline namespace v0 {
   TextReport& count = report != nullptr ? *report : unread;
   Score score;
   score.tempos.push_back({.tick = 0, .us_per_quarter = 500000});
-  score.time_signatures.emplace_back();
+  score.time_signatures.push_back({});
   Track track;
   std::int64_t unit = 0;
   for (const std::uint32_t w : words) {

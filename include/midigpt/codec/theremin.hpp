@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -76,7 +76,7 @@ struct SecondsCodec {
     TextReport& count = report != nullptr ? *report : unread;
     Score score;
     score.tempos.push_back({.tick = 0, .us_per_quarter = 500000});
-    score.time_signatures.emplace_back();
+    score.time_signatures.push_back({});
     Track track;
     std::int64_t at = 0;
     for (const char32_t c : utf8_code_points(text)) {
@@ -104,7 +104,12 @@ struct SecondsCodec {
  private:
   static constexpr std::int64_t k_far = std::int64_t{1} << 50;  // ticks; the end of time
 
-  using Placed = std::tuple<std::int64_t, int, int, int>;  // step from the start, pitch, minus velocity, duration
+  struct Placed {
+    std::int64_t step;  // from the start
+    int pitch, falling_velocity, duration;
+
+    friend auto operator<=>(const Placed&, const Placed&) = default;
+  };
 
   [[nodiscard]] static std::vector<Placed> placed_notes(const Score& score, TextReport& count) {
     const TempoMap time(score);
@@ -124,8 +129,8 @@ struct SecondsCodec {
         count.durations_clamped += length > Code::durations - 1;
         const int velocity = velocity_class(n.velocity, Code::velocities);
         count.velocities_rounded += class_velocity(velocity, Code::velocities) != n.velocity;
-        notes.emplace_back(static_cast<std::int64_t>((std::min)(step, 0x1p50)), n.pitch, -velocity,
-                           static_cast<int>((std::min)(length, Code::durations - 1.0)));
+        notes.push_back({static_cast<std::int64_t>((std::min)(step, 0x1p50)), n.pitch, -velocity,
+                         static_cast<int>((std::min)(length, Code::durations - 1.0))});
       }
       count.events_dropped += track.events.size() + track.metas.size();
     }

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include <midigpt/codec/layout.hpp>
-#include <midigpt/core/sort.hpp>
 #include <midigpt/core/utf8.hpp>
 #include <midigpt/midi/score.hpp>
 #include <midigpt/midi/tempo_map.hpp>
@@ -121,7 +120,7 @@ class Clock {
   for (const Note& n : track->notes) {
     if (n.channel == first.channel && n.duration > 0 && program(n) == first_program) notes.push_back(n);
   }
-  sort_stably(notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  detail::midi_score::sort_by_tick(notes);
   return notes;
 }
 
@@ -184,8 +183,8 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
   Score score;
   score.division.tpq = 220;
   score.tempos.push_back({.tick = 0, .us_per_quarter = 500000});
-  score.time_signatures.emplace_back();
-  score.key_signatures.emplace_back();
+  score.time_signatures.push_back({});
+  score.key_signatures.push_back({});
   Track track;
   double previous = 0;
   for (const char32_t c : utf8_code_points(text)) {
@@ -214,7 +213,7 @@ inline constexpr std::int64_t k_max_tick = 10'000'000;  // pretty_midi refuses l
     track.end_tick = (std::max)(track.end_tick, end);
   }
   // his clock may put a note before the one it follows
-  sort_stably(track.notes, [](const Note& a, const Note& b) { return a.tick < b.tick; });
+  detail::midi_score::sort_by_tick(track.notes);
   track.events.push_back({.tick = 0, .status = 0xC0, .data1 = 0});
   if (!track.notes.empty()) score.tracks.push_back(std::move(track));
   return score;

@@ -59,6 +59,24 @@ struct Before {
   return out;
 }
 
+/// items[i] := what was items[order[i]]; each cycle of the permutation once, and `order` is used up.
+template <class T>
+void arrange(T* items, std::vector<std::uint32_t>& order) {
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (order[i] == i) continue;
+    T first = std::move(items[i]);
+    std::size_t at = i;
+    while (order[at] != i) {
+      const std::size_t from = order[at];
+      items[at] = std::move(items[from]);
+      order[at] = static_cast<std::uint32_t>(at);
+      at = from;
+    }
+    items[at] = std::move(first);
+    order[at] = static_cast<std::uint32_t>(at);
+  }
+}
+
 }  // namespace detail::sort
 
 /// The numbers 0..n-1 so that before(a, b) for each a that has to stand before b; others ascending. n < 2^32.
@@ -73,19 +91,7 @@ template <class Items, class Before>
 void sort_stably(Items&& items, const Before& before) {
   std::vector<std::uint32_t> order =
       sorted_order(items.size(), [&](std::uint32_t a, std::uint32_t b) -> bool { return before(items[a], items[b]); });
-  for (std::size_t i = 0; i < order.size(); ++i) {  // each cycle of the permutation once
-    if (order[i] == i) continue;
-    auto first = std::move(items[i]);
-    std::size_t at = i;
-    while (order[at] != i) {
-      const std::size_t from = order[at];
-      items[at] = std::move(items[from]);
-      order[at] = static_cast<std::uint32_t>(at);
-      at = from;
-    }
-    items[at] = std::move(first);
-    order[at] = static_cast<std::uint32_t>(at);
-  }
+  detail::sort::arrange(items.data(), order);
 }
 template <class Items>
 void sort_stably(Items&& items) {

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -77,9 +76,9 @@ template <class Keep>
     } else if (!t.name.empty()) {
       all.metas.push_back({0, 0x01, std::move(t.name)});
     }
-    all.notes.insert(all.notes.end(), t.notes.begin(), t.notes.end());
-    all.events.insert(all.events.end(), t.events.begin(), t.events.end());
-    all.metas.insert(all.metas.end(), std::make_move_iterator(t.metas.begin()), std::make_move_iterator(t.metas.end()));
+    for (const Note& n : t.notes) all.notes.push_back(n);
+    for (const ChannelEvent& e : t.events) all.events.push_back(e);
+    for (MetaEvent& m : t.metas) all.metas.push_back(std::move(m));
     all.end_tick = (std::max)(all.end_tick, t.end_tick);
   }
   detail::midi_score::sort_by_tick(all.notes);
@@ -102,7 +101,7 @@ template <class Keep>
     const auto of_channel = [&](std::uint8_t channel) -> Track& {
       std::size_t& at = place[channel & 15u];
       if (at == 0) {
-        out.tracks.emplace_back();
+        out.tracks.push_back({});
         at = out.tracks.size();
         if (first == 0) first = at;
         out.tracks.back().name = t.name;
@@ -182,7 +181,8 @@ template <class Keep>
   cut_map(score.time_signatures, out.time_signatures);
   cut_map(score.key_signatures, out.key_signatures);
   for (const Track& t : score.tracks) {
-    Track& to = out.tracks.emplace_back();
+    out.tracks.push_back({});
+    Track& to = out.tracks.back();
     to.name = t.name;
     for (Note n : t.notes) {
       const std::int64_t last = n.tick + n.duration;
@@ -223,7 +223,8 @@ template <class Keep>
     const TempoMap map(score);
     score.division = Division{.tpq = tpq};
     detail::midi_edit::move_ticks(score, [&](std::int64_t tick) { return std::llround(map.seconds(tick) * 2.0 * tpq); }, 1);
-    score.tempos = {Tempo{}};
+    score.tempos.clear();
+    score.tempos.push_back({});
     return score;
   }
   const std::int64_t old = (std::max)(score.division.tpq, std::uint16_t{1});

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <tuple>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -36,9 +36,12 @@ struct CleanOptions {
     score = merge_tracks(std::move(score));
     Track& t = score.tracks.front();
     for (Note& n : t.notes) n.channel = 0;
-    t.events = {{0, 0xC0, static_cast<std::uint8_t>(options.program & 0x7F), 0}};
+    t.events.clear();
+    t.events.push_back({0, 0xC0, static_cast<std::uint8_t>(options.program & 0x7F), 0});
     sort_stably(t.notes, [](const Note& a, const Note& b) {
-      return std::tuple(a.tick, a.pitch, b.velocity, a.duration) < std::tuple(b.tick, b.pitch, a.velocity, b.duration);
+      if (a.tick != b.tick) return a.tick < b.tick;
+      if (a.pitch != b.pitch) return a.pitch < b.pitch;
+      return a.velocity != b.velocity ? a.velocity > b.velocity : a.duration < b.duration;
     });
     // unisons of several instruments become one note
     const auto same = [](const Note& a, const Note& b) { return a.tick == b.tick && a.pitch == b.pitch && a.duration == b.duration; };
@@ -80,13 +83,19 @@ struct MusicHashOptions {
   }
   const std::int64_t tpq = (std::max)(source->division.tpq, std::uint16_t{1});
   const auto step = [&](std::int64_t ticks) { return detail::midi_edit::scaled(ticks, (std::max)(options.steps_per_quarter, 1), tpq); };
-  std::vector<std::tuple<std::int64_t, std::int64_t, int>> notes;
+  struct Heard {
+    std::int64_t onset, length;
+    int pitch;
+
+    auto operator<=>(const Heard&) const = default;
+  };
+  std::vector<Heard> notes;
   notes.reserve(count_notes(*source));
   for (const Track& t : source->tracks) {
     for (const Note& n : t.notes) {
       const bool drum = n.channel == k_drum_channel;
       const int pitch = drum ? 256 + n.pitch : options.any_key ? n.pitch - lowest : n.pitch;
-      notes.emplace_back(step(n.tick - first), drum ? 0 : step(n.duration), pitch);
+      notes.push_back({step(n.tick - first), drum ? 0 : step(n.duration), pitch});
     }
   }
   sort_stably(notes);

@@ -236,7 +236,8 @@ inline Result<void> MidiReader::read(ByteSpan bytes, const ReadOptions& options,
 }
 
 inline void MidiReader::read_track(EventCursor& events, Score& score, Call& call) {
-  Track& track = score.tracks.emplace_back();
+  score.tracks.push_back({});
+  Track& track = score.tracks.back();
   const std::size_t most = events.bytes_left() / 3 + 1;  // notes or events: two data bytes and a delta time each
   if (most >= k_queue - base_) {
     std::fill(open_.begin(), open_.end(), 0u);

@@ -113,9 +113,16 @@ struct Score {
 namespace detail::midi_score {
 
 template <class T>
+[[nodiscard]] bool is_by_tick(const std::vector<T>& items) noexcept {
+  for (std::size_t i = 1; i < items.size(); ++i) {
+    if (items[i].tick < items[i - 1].tick) return false;
+  }
+  return true;
+}
+
+template <class T>
 void sort_by_tick(std::vector<T>& items) {
-  const auto earlier = [](const T& a, const T& b) { return a.tick < b.tick; };
-  if (!std::is_sorted(items.begin(), items.end(), earlier)) sort_stably(items, earlier);
+  if (!is_by_tick(items)) sort_stably(items, [](const T& a, const T& b) { return a.tick < b.tick; });
 }
 
 /// By tick, and of several at one tick the last; the first track, where the map is written, lasts as long.
@@ -127,7 +134,7 @@ void settle(std::vector<T>& map, std::vector<Track>& tracks) {
     if (i + 1 < map.size() && map[i + 1].tick == map[i].tick) continue;
     map[kept++] = map[i];
   }
-  map.resize(kept);
+  while (map.size() > kept) map.pop_back();
   if (!map.empty() && !tracks.empty()) tracks.front().end_tick = (std::max)(tracks.front().end_tick, map.back().tick);
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -110,17 +111,16 @@ struct MapEvent {
     const std::uint32_t us = std::clamp(t.us_per_quarter, 1u, 0xFFFFFFu);
     events.push_back({t.tick, 0x51, 3, {static_cast<char>(us >> 16), static_cast<char>(us >> 8 & 0xFF), static_cast<char>(us & 0xFF), 0}});
   }
-  sort_stably(events, [](const MapEvent& a, const MapEvent& b) { return a.tick < b.tick; });
+  midi_score::sort_by_tick(events);
   return events;
 }
 
 /// The track itself where it is in order, or a copy put in order.
 template <class T>
 [[nodiscard]] const std::vector<T>& in_order(const std::vector<T>& items, std::vector<T>& copy) {
-  const auto earlier = [](const T& a, const T& b) { return a.tick < b.tick; };
-  if (std::is_sorted(items.begin(), items.end(), earlier)) return items;
-  copy = items;
-  sort_stably(copy, earlier);
+  if (midi_score::is_by_tick(items)) return items;
+  copy = std::vector<T>(items);
+  midi_score::sort_by_tick(copy);
   return copy;
 }
 
@@ -151,11 +151,11 @@ struct NoteEnd {
     }
     ends[at] = {tick, i};
   }
-  ends.resize(count);
   if (moves == most_moves) {
-    sort_stably(ends, [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
+    sort_stably(std::span(ends.data(), count), [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
   }
-  ends.push_back({k_never, 0});
+  ends[count] = {k_never, 0};
+  while (ends.size() > count + 1) ends.pop_back();
   return ends;
 }
 

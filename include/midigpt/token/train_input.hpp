@@ -121,7 +121,7 @@ class WordTable {
   [[nodiscard]] const std::vector<Word>& words() const noexcept { return words_; }
   /// Most frequent first, then by bytes. No word can be added after it.
   void sort() {
-    slots_ = {};
+    slots_ = std::vector<Slot>();
     sort_stably(words_, [](const Word& a, const Word& b) { return a.count != b.count ? a.count > b.count : a.text < b.text; });
   }
 
@@ -358,7 +358,7 @@ class TrainCorpus {
   void draw_self_test(std::string_view line) {
     const auto wanted = static_cast<std::size_t>(options_.spec.self_test_sample_size);
     if (self_test_.size() < wanted) {
-      self_test_.emplace_back(line);
+      self_test_.push_back(std::string(line));
     } else if (const std::uint64_t slot = below(self_test_draws_, accepted_); slot < wanted) {
       self_test_[slot] = line;
     }
@@ -411,7 +411,7 @@ inline Result<void> TrainCorpus::finish() {
   namespace impl = detail::token_train;
   const TrainerSpec& s = options_.spec;
   for (Drawn& d : drawn_) take(std::exchange(d.line, {}), d.count);
-  drawn_ = {};
+  drawn_.clear();
   std::vector<impl::Word>& words = table_.words();
   if (s.split_by_whitespace) {
     table_.sort();
