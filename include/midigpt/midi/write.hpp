@@ -9,7 +9,6 @@
 #include <cstring>
 #include <limits>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -151,11 +150,11 @@ struct NoteEnd {
     }
     ends[at] = {tick, i};
   }
+  ends.resize(count);
   if (moves == most_moves) {
-    sort_stably(std::span(ends.data(), count), [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
+    sort_stably(ends, [](const NoteEnd& a, const NoteEnd& b) { return a.tick != b.tick ? a.tick < b.tick : a.order < b.order; });
   }
-  ends[count] = {k_never, 0};
-  while (ends.size() > count + 1) ends.pop_back();
+  ends.push_back({k_never, 0});
   return ends;
 }
 

@@ -34,8 +34,9 @@ class MarkovModel {
       for (std::size_t k = 0; k <= static_cast<std::size_t>(order_) && k <= i; ++k) {
         Level& level = levels_[k];
         const std::uint64_t context = key(sequence, i - k, i);
-        ++level.counts[context];
-        if (++level.followers[context << 21 | token(sequence, i)] == 1) ++level.distinct[context];
+        Context& c = level.contexts[context];
+        ++c.count;
+        if (++level.followers[context << 21 | token(sequence, i)] == 1) ++c.distinct;
       }
     }
   }
@@ -56,25 +57,24 @@ class MarkovModel {
     for (std::size_t k = 0; k <= static_cast<std::size_t>(order_) && k <= i; ++k) {
       const Level& level = levels_[k];
       const std::uint64_t context = key(sequence, i - k, i);
-      const double count = looked_up(level.counts, context);
-      if (count == 0) break;  // a longer context cannot have been seen either
-      const double seen = looked_up(level.followers, context << 21 | token(sequence, i));
-      p = (std::max)(seen - discount_, 0.0) / count + discount_ * looked_up(level.distinct, context) / count * p;
+      const auto c = level.contexts.find(context);
+      if (c == level.contexts.end()) break;  // a longer context cannot have been seen either
+      const auto f = level.followers.find(context << 21 | token(sequence, i));
+      const double count = static_cast<double>(c->second.count);
+      const double seen = f == level.followers.end() ? 0.0 : static_cast<double>(f->second);
+      p = (std::max)(seen - discount_, 0.0) / count + discount_ * static_cast<double>(c->second.distinct) / count * p;
     }
     return p;
   }
 
  private:
-  using Counts = std::unordered_map<std::uint64_t, std::uint64_t>;
-  struct Level {
-    Counts counts, distinct;  // of a context: how often it was seen, and how many tokens followed it
-    Counts followers;         // of context << 21 | token
+  struct Context {
+    std::uint64_t count = 0, distinct = 0;
   };
-
-  [[nodiscard]] static double looked_up(const Counts& counts, std::uint64_t key) {
-    const auto at = counts.find(key);
-    return at == counts.end() ? 0.0 : static_cast<double>(at->second);
-  }
+  struct Level {
+    std::unordered_map<std::uint64_t, Context> contexts;
+    std::unordered_map<std::uint64_t, std::uint64_t> followers;  // context << 21 | token
+  };
 
   [[nodiscard]] static std::uint64_t token(std::span<const std::int32_t> s, std::size_t i) noexcept {
     return static_cast<std::uint64_t>(s[i]);

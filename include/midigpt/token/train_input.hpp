@@ -411,7 +411,7 @@ inline Result<void> TrainCorpus::finish() {
   namespace impl = detail::token_train;
   const TrainerSpec& s = options_.spec;
   for (Drawn& d : drawn_) take(std::exchange(d.line, {}), d.count);
-  drawn_.clear();
+  drawn_ = std::vector<Drawn>();
   std::vector<impl::Word>& words = table_.words();
   if (s.split_by_whitespace) {
     table_.sort();
