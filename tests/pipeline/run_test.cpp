@@ -46,6 +46,14 @@ std::string bytes_of(const std::string& path) {
   return std::string(as_chars(*bytes));
 }
 
+/// What a run resumed must share with one that never stopped.
+void check_same_run(const std::string& a, const std::string& b) {
+  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
+    CAPTURE(file);
+    CHECK(bytes_of(a + file) == bytes_of(b + file));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("run: the same settings give the same bytes, on one thread and on three") {
@@ -118,10 +126,7 @@ TEST_CASE("run: stopped and resumed ends in the bytes of never having stopped") 
     CHECK(load_music_model(folder));  // something usable is there at any time
     const auto rest = train_run(small_corpus(), RunSettings{}, folder, pool, {}, true);
     REQUIRE(rest);
-    for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
-      CAPTURE(file);
-      CHECK(bytes_of(folder + file) == bytes_of(dir / "whole" + file));
-    }
+    check_same_run(folder, dir / "whole");
   }
   const auto other = train_run(corpus_from_generator(40, 500, {.bars = 4}), RunSettings{}, dir / "whole", pool, {}, true);
   CHECK_FALSE(other);  // another corpus is another run
@@ -188,10 +193,7 @@ TEST_CASE("run: lines are the beginnings of the pieces, each as often as said; r
   CHECK(circles.error().what.find("unknown packing circles") != std::string::npos);
   REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
   REQUIRE(train_run(corpus, RunSettings{}, dir / "half", pool, {}, true));
-  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
-    CAPTURE(file);
-    CHECK(bytes_of(dir / "half" + file) == bytes_of(dir / "whole" + file));
-  }
+  check_same_run(dir / "half", dir / "whole");
 }
 
 TEST_CASE("run: without token features it is a smaller net that learns, makes music and resumes to the same bytes") {
@@ -231,10 +233,7 @@ TEST_CASE("run: without token features it is a smaller net that learns, makes mu
   CHECK_FALSE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));  // another net
   REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
   REQUIRE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));
-  for (const char* file : {"/model.safetensors", "/resume.safetensors", "/log.csv"}) {
-    CAPTURE(file);
-    CHECK(bytes_of(dir / "half" + file) == bytes_of(dir / "whole" + file));
-  }
+  check_same_run(dir / "half", dir / "whole");
 }
 
 TEST_CASE("run: the model file alone makes music and is judged without what it has learnt from") {

@@ -122,7 +122,7 @@ class GptWorkspace {
   }
 
   [[gnu::cold]] void plan(const GptConfig& config, const detail::gpt::Cut& cut, Parameters parameters,
-            const detail::gpt::Places& places) {
+                          const detail::gpt::Places& places) {
     const bool training = cut.training;
     cut_ = cut;
     config_ = config;
