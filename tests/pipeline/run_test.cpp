@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -52,6 +53,27 @@ void check_same_run(const std::string& a, const std::string& b) {
     CAPTURE(file);
     CHECK(bytes_of(a + file) == bytes_of(b + file));
   }
+}
+
+void check_makes_music(const MusicModel& music) {
+  Generator generator(music.model);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  const auto piece = generate_score(generator, music.tokenizer, music.codec, Score{}, options);
+  REQUIRE(piece);
+  CHECK(piece->notes > 0);
+}
+
+/// What a resumed run says when `to` stands in its settings for `from`; they are put back.
+std::string why_refused(const Corpus& corpus, const std::string& folder, std::string_view from, std::string_view to, ThreadPool& pool) {
+  const std::string path = folder + "/settings.json", saved = bytes_of(path);
+  const std::size_t at = saved.find(from);
+  REQUIRE(at != std::string::npos);
+  REQUIRE(write_file_atomic(path, std::string(saved).replace(at, from.size(), to)));
+  const auto run = train_run(corpus, RunSettings{}, folder, pool, {}, true);
+  REQUIRE_FALSE(run);
+  REQUIRE(write_file_atomic(path, saved));
+  return run.error().what;
 }
 
 }  // namespace
@@ -168,30 +190,14 @@ TEST_CASE("run: lines are the beginnings of the pieces, each as often as said; r
   CHECK(said.find(concat({whole->train.step, " steps of 1 x 31 tokens"})) != std::string::npos);
   CHECK(whole->held_out.model.count == whole->held_out.tokens);  // whole pieces
   CHECK(whole->held_out.model.mean() < whole->held_out.uniform.mean());
-  Generator generator(music->model);
-  GenerateOptions options;
-  options.max_tokens = 60;
-  const auto piece = generate_score(generator, music->tokenizer, music->codec, Score{}, options);
-  REQUIRE(piece);
-  CHECK(piece->notes > 0);
+  check_makes_music(*music);
 
   std::atomic<bool> stop{false};
   hooks.stop = &stop;
   hooks.on_step = [&](const StepReport& r) { stop = r.step == 77; };
   REQUIRE(train_run(corpus, settings, dir / "half", pool, hooks));
-  const std::string saved = bytes_of(dir / "half/settings.json");
-  std::string other = saved;
-  other.replace(other.find("\"lines\""), 7, "\"packed\"");
-  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
-  const auto windows = train_run(corpus, RunSettings{}, dir / "half", pool, {}, true);
-  REQUIRE_FALSE(windows);
-  CHECK(windows.error().what.find("packing") != std::string::npos);
-  other.replace(other.find("\"packed\""), 8, "\"circles\"");
-  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
-  const auto circles = train_run(corpus, RunSettings{}, dir / "half", pool, {}, true);
-  REQUIRE_FALSE(circles);
-  CHECK(circles.error().what.find("unknown packing circles") != std::string::npos);
-  REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
+  CHECK(why_refused(corpus, dir / "half", "\"lines\"", "\"packed\"", pool).find("packing") != std::string::npos);
+  CHECK(why_refused(corpus, dir / "half", "\"lines\"", "\"circles\"", pool).find("unknown packing circles") != std::string::npos);
   REQUIRE(train_run(corpus, RunSettings{}, dir / "half", pool, {}, true));
   check_same_run(dir / "half", dir / "whole");
 }
@@ -214,24 +220,14 @@ TEST_CASE("run: without token features it is a smaller net that learns, makes mu
   CHECK(bytes_of(dir / "with/model.safetensors") != bytes_of(dir / "whole/model.safetensors"));
   CHECK(whole->held_out.model.count == with->held_out.model.count);
   CHECK(whole->held_out.model.mean() < whole->held_out.uniform.mean());
-  Generator generator(music->model);
-  GenerateOptions options;
-  options.max_tokens = 60;
-  const auto piece = generate_score(generator, music->tokenizer, music->codec, Score{}, options);
-  REQUIRE(piece);
-  CHECK(piece->notes > 0);
+  check_makes_music(*music);
 
   std::atomic<bool> stop{false};
   RunHooks hooks;
   hooks.stop = &stop;
   hooks.on_step = [&](const StepReport& r) { stop = r.step == 7; };
   REQUIRE(train_run(small_corpus(), settings, dir / "half", pool, hooks));
-  const std::string saved = bytes_of(dir / "half/settings.json");
-  std::string other = saved;
-  other.replace(other.find("\"token_features\": false"), 23, "\"token_features\": true");
-  REQUIRE(write_file_atomic(dir / "half/settings.json", other));
-  CHECK_FALSE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));  // another net
-  REQUIRE(write_file_atomic(dir / "half/settings.json", saved));
+  (void)why_refused(small_corpus(), dir / "half", "\"token_features\": false", "\"token_features\": true", pool);  // another net
   REQUIRE(train_run(small_corpus(), RunSettings{}, dir / "half", pool, {}, true));
   check_same_run(dir / "half", dir / "whole");
 }

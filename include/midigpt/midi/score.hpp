@@ -114,10 +114,7 @@ namespace detail::midi_score {
 
 template <class T>
 [[nodiscard]] bool is_by_tick(const std::vector<T>& items) noexcept {
-  for (std::size_t i = 1; i < items.size(); ++i) {
-    if (items[i].tick < items[i - 1].tick) return false;
-  }
-  return true;
+  return std::is_sorted(items.begin(), items.end(), [](const T& a, const T& b) { return a.tick < b.tick; });
 }
 
 template <class T>

@@ -91,11 +91,9 @@ inline void split_by_content(std::vector<Piece>& pieces, double held_out) {
     p.held_out = static_cast<double>(p.hash >> 11) * 0x1p-53 < held_out;
   }
   if (pieces.size() < 2 || held_out <= 0) return;
-  std::uint64_t lowest = pieces[0].hash, highest = lowest;
-  for (const Piece& p : pieces) {
-    lowest = (std::min)(lowest, p.hash);
-    highest = (std::max)(highest, p.hash);
-  }
+  const auto [low, high] =
+      std::minmax_element(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.hash < b.hash; });
+  const std::uint64_t lowest = low->hash, highest = high->hash;
   for (Piece& p : pieces) {  // by value: copies of one piece move together
     if (p.hash == lowest) p.held_out = true;
     if (p.hash == highest) p.held_out = false;

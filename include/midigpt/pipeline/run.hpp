@@ -45,7 +45,7 @@ struct RunSettings {
   int vocab_size = 0;           // a cap; 0: as much as the corpus asks for
   int block_size = 256;         // T
   int batch_size = 16;          // B
-  Packing packing = {};         // lines: a row is the first 32 tokens of BOS piece EOS, and T at most 31
+  Packing packing = Packing::packed;  // lines: a row is the first 32 tokens of BOS piece EOS, and T at most 31
   std::int64_t steps = 0;       // 0: suggested_steps()
   double seconds = 0;           // > 0: stop there too; the same bytes are then no longer promised
   double learning_rate = 2e-3;

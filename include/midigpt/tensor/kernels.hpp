@@ -108,15 +108,22 @@ struct LayerNormBackward {
   }
 };
 
-/// v := the slope of the tanh form of GELU at z beside its sigmoid s: gelu(z) = z s, s = sigmoid(2 sqrt(2/pi) (z +
-/// 0.044715 z^3)).
+/// v := 1 / (1 + e^-v).
+template <class S>
+[[gnu::always_inline]] inline void sigmoid(typename S::vec& v) {
+  using T = typename S::scalar;
+  v = -v;
+  simd::exp<S>(v);
+  v = T(1) / (T(1) + v);
+}
+
+/// s := sigmoid(2 sqrt(2/pi) (z + 0.044715 z^3)): the tanh form of GELU is gelu(z) = z s.
 template <class S>
 [[gnu::always_inline]] inline void gelu_sigmoid(typename S::vec& s, const typename S::vec& z) {
   using T = typename S::scalar;
   constexpr T a = T(1.5957691216057308), b = T(1.5957691216057308 * 0.044715);
-  s = -z * (a + b * (z * z));
-  simd::exp<S>(s);
-  s = T(1) / (T(1) + s);
+  s = z * (a + b * (z * z));
+  sigmoid<S>(s);
 }
 
 struct GeluForward {

@@ -64,19 +64,11 @@ void add_to(Tensor<T>& sum, const Tensor<T>& x, T scale = T(1)) {
   call<T, kernels::AddScaled>(x.size(), scale, x.data(), sum.data());
 }
 
-/// v := 1 / (1 + e^-v).
-template <class S>
-[[gnu::always_inline]] inline void sigmoid(typename S::vec& v) {
-  v = -v;
-  simd::exp<S>(v);
-  v = typename S::scalar(1) / (typename S::scalar(1) + v);
-}
-
 /// v := tanh v.
 template <class S>
 [[gnu::always_inline]] inline void tanh(typename S::vec& v) {
   v = v + v;
-  sigmoid<S>(v);
+  kernels::sigmoid<S>(v);
   v = v + v - typename S::scalar(1);
 }
 
@@ -93,10 +85,10 @@ struct LstmForward {
             simd::load<S>(g, gates + 2 * H + x, n);
             simd::load<S>(o, gates + 3 * H + x, n);
             simd::load<S>(cell, c_before + x, n);
-            sigmoid<S>(i);
-            sigmoid<S>(f);
+            kernels::sigmoid<S>(i);
+            kernels::sigmoid<S>(f);
             tanh<S>(g);
-            sigmoid<S>(o);
+            kernels::sigmoid<S>(o);
             cell = f * cell + i * g;
             simd::store<S>(gates + x, i, n);
             simd::store<S>(gates + H + x, f, n);
